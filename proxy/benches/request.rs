@@ -87,7 +87,7 @@ fn version_by(
     config: &serde_json::Value,
     prepare: impl FnOnce(&Source, Plugin, &Settings, &Environment) -> Plugin,
 ) -> Version {
-    let engine = Engine::try_new(EngineLimits { instances: 8 }, Compiler::Here).unwrap();
+    let engine = Engine::try_new(EngineLimits { instances: 8 }, Compiler::InProcess).unwrap();
     let source = Source {
         name: "host-suffix".to_owned(),
         bytes: include_bytes!("../../plugins/host-suffix/host-suffix.wasm").into(),
@@ -168,7 +168,7 @@ fn decision_from_the_cache(bencher: Bencher<'_, '_>) {
 fn decision_by_host_suffix(bencher: Bencher<'_, '_>) {
     let mut router = router(&one_rule());
     let mut request = request(0);
-    bencher.bench_local(|| router.stages_mut()[0].ask(&mut asked(black_box(&mut request))));
+    bencher.bench_local(|| router.stages_mut()[0].call(&mut asked(black_box(&mut request))));
 }
 
 #[divan::bench(args = [1, 8, 32])]
@@ -176,10 +176,10 @@ fn decision_by_fields_read(bencher: Bencher<'_, '_>, fields: usize) {
     let mut router = router(&rules(fields));
     let mut request = request(fields);
     router.stages_mut()[0]
-        .ask(&mut asked(&mut request))
+        .call(&mut asked(&mut request))
         .unwrap();
     assert_eq!(router.stages()[0].reads().reads.len(), fields);
-    bencher.bench_local(|| router.stages_mut()[0].ask(&mut asked(black_box(&mut request))));
+    bencher.bench_local(|| router.stages_mut()[0].call(&mut asked(black_box(&mut request))));
 }
 
 #[divan::bench(args = [1, 8, 32])]

@@ -32,7 +32,7 @@ use crate::router::rollout::{Mode, Share};
 use crate::router::version::Version;
 use crate::tables::{self, SaveError};
 use crate::telemetry::chain;
-use crate::upstream::Order;
+use crate::upstream::ServerOverride;
 use crate::upstream::server::state_word;
 
 /// Longest request body, in bytes.
@@ -40,7 +40,7 @@ const MAX_BODY: usize = 64 * 1024;
 /// Longest wait for a request's head, and for its body.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 /// Maximum lifetime of a TCP connection, including the time that a response stays unread.
-const MAX_STAY: Duration = Duration::from_secs(30);
+const MAX_CONNECTION_AGE: Duration = Duration::from_secs(30);
 /// Maximum number of open connections per listener.
 const MAX_CONNECTIONS: usize = 32;
 /// Maximum number of changes in progress or waiting that can run the compiler. They count even
@@ -51,7 +51,7 @@ const MAX_SLOW_CHANGES: usize = MAX_CONNECTIONS / 2;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Paths that take GET.
-const QUESTIONS: [&str; 6] = [
+const GET_PATHS: [&str; 6] = [
     "/v1/status",
     "/v1/plugins",
     "/v1/trials",
@@ -60,7 +60,7 @@ const QUESTIONS: [&str; 6] = [
     "/metrics",
 ];
 /// Paths that take POST.
-const CHANGES: [&str; 13] = [
+const POST_PATHS: [&str; 13] = [
     "/v1/swap",
     "/v1/promote",
     "/v1/abort",
@@ -148,19 +148,19 @@ impl Admin {
     }
 }
 
-/// Rights of a client.
+/// What a client may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rights {
+pub enum Access {
     /// Query everything that is not secret.
-    Ask,
+    Query,
     /// Query and change everything.
-    Change,
+    Control,
 }
 
 /// Serves one listener until the process ends or a successor serves.
 pub async fn serve(listener: Listener, admin: Admin) {
     tokio::select! {
-        () = admin.control.succeeded() => {}
+        () = admin.control.handed_over() => {}
         () = accept(listener, &admin) => {}
     }
 }
@@ -177,13 +177,13 @@ async fn accept(listener: Listener, admin: &Admin) {
             Listener::Unix(listener) => listener.accept().await.map(|(stream, _)| {
                 tokio::spawn(async move {
                     let _permit = permit;
-                    connection(stream, admin, Rights::Change).await;
+                    connection(stream, admin, Access::Control).await;
                 });
             }),
             Listener::Tcp(listener) => listener.accept().await.map(|(stream, _)| {
                 tokio::spawn(async move {
                     let _permit = permit;
-                    connection(stream, admin, Rights::Ask).await;
+                    connection(stream, admin, Access::Query).await;
                 });
             }),
         };
@@ -195,10 +195,10 @@ async fn accept(listener: Listener, admin: &Admin) {
 }
 
 /// Serves the requests of one connection.
-pub async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, admin: Admin, rights: Rights) {
+pub async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, admin: Admin, access: Access) {
     let service = service_fn(|request| {
         let admin = admin.clone();
-        async move { Ok::<_, Infallible>(answer(&admin, rights, request).await) }
+        async move { Ok::<_, Infallible>(answer(&admin, access, request).await) }
     });
     let mut http = http1::Builder::new();
     http.timer(hyper_util::rt::TokioTimer::new())
@@ -206,9 +206,9 @@ pub async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, admin: Admi
     let served = http.serve_connection(TokioIo::new(stream), service);
     // A client that disconnects needs no response. A client that can only query must not stay
     // connected.
-    match rights {
-        Rights::Change => drop(served.await),
-        Rights::Ask => drop(tokio::time::timeout(MAX_STAY, served).await),
+    match access {
+        Access::Control => drop(served.await),
+        Access::Query => drop(tokio::time::timeout(MAX_CONNECTION_AGE, served).await),
     }
 }
 
@@ -243,9 +243,9 @@ impl From<ChangeError> for Refusal {
     }
 }
 
-async fn answer(admin: &Admin, rights: Rights, request: Request<Incoming>) -> Answer {
-    let result = match check(request.headers(), rights) {
-        Ok(()) => dispatch(admin, rights, request).await,
+async fn answer(admin: &Admin, access: Access, request: Request<Incoming>) -> Answer {
+    let result = match check(request.headers(), access) {
+        Ok(()) => dispatch(admin, access, request).await,
         Err(refusal) => Err(refusal),
     };
     result.unwrap_or_else(|Refusal(status, error)| {
@@ -261,12 +261,12 @@ async fn answer(admin: &Admin, rights: Rights, request: Request<Incoming>) -> An
 }
 
 /// Rejects requests from web pages in a browser, whichever name they use for this machine.
-fn check(headers: &HeaderMap, rights: Rights) -> Result<(), Refusal> {
+fn check(headers: &HeaderMap, access: Access) -> Result<(), Refusal> {
     let refuse = |why: &str| Err(Refusal(StatusCode::FORBIDDEN, why.to_owned()));
     if headers.contains_key(ORIGIN) {
         return refuse("the request has an Origin field: web pages have no access");
     }
-    if rights == Rights::Change {
+    if access == Access::Control {
         return Ok(());
     }
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
@@ -287,23 +287,23 @@ fn check(headers: &HeaderMap, rights: Rights) -> Result<(), Refusal> {
 
 async fn dispatch(
     admin: &Admin,
-    rights: Rights,
+    access: Access,
     request: Request<Incoming>,
 ) -> Result<Answer, Refusal> {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path();
-    let is_change = CHANGES.contains(&path);
+    let is_change = POST_PATHS.contains(&path);
     let wanted = if is_change { Method::POST } else { Method::GET };
-    if is_change && rights == Rights::Ask {
+    if is_change && access == Access::Query {
         let text = "changes are possible only over the Unix socket: set `admin.socket`";
         return Err(Refusal(StatusCode::FORBIDDEN, text.to_owned()));
     }
-    if parts.method != wanted && (is_change || QUESTIONS.contains(&path)) {
+    if parts.method != wanted && (is_change || GET_PATHS.contains(&path)) {
         let text = format!("{path} needs the method {wanted}");
         return Err(Refusal(StatusCode::METHOD_NOT_ALLOWED, text));
     }
     if !is_change {
-        return query(&admin.control, path, &parts.headers, rights);
+        return query(&admin.control, path, &parts.headers, access);
     }
     let body = read(body).await?;
     if path == TABLE_GET {
@@ -330,16 +330,16 @@ fn query(
     control: &Control,
     path: &str,
     headers: &HeaderMap,
-    rights: Rights,
+    access: Access,
 ) -> Result<Answer, Refusal> {
     match path {
         // They contain other clients' requests, and secrets of the configuration.
-        "/v1/trials" | "/v1/config" if rights == Rights::Ask => {
+        "/v1/trials" | "/v1/config" if access == Access::Query => {
             let text = format!("{path} is available only over the Unix socket: set `admin.socket`");
             Err(Refusal(StatusCode::FORBIDDEN, text))
         }
-        "/v1/status" => Ok(json(&view::status(control, rights))),
-        "/v1/plugins" => Ok(json(&view::plugins(control, rights))),
+        "/v1/status" => Ok(json(&view::status(control, access))),
+        "/v1/plugins" => Ok(json(&view::plugins(control, access))),
         "/v1/trials" => Ok(json(&view::trials(control))),
         "/v1/config" => Ok(json(&view::config(control))),
         "/v1/servers" => Ok(json(&view::servers(control))),
@@ -355,7 +355,7 @@ fn query(
             Ok(answer)
         }
         _ => {
-            let paths = [&QUESTIONS[..], &CHANGES[..]].concat().join(", ");
+            let paths = [&GET_PATHS[..], &POST_PATHS[..]].concat().join(", ");
             Err(Refusal(
                 StatusCode::NOT_FOUND,
                 format!("unknown path; known paths are {paths}"),
@@ -436,7 +436,7 @@ async fn apply(admin: &Admin, path: &str, body: &[u8]) -> Result<String, Refusal
                 "process {successor} has taken over; this one drains and accepts no new connections"
             ))
         }
-        // `/v1/drain`, the only path of `CHANGES` that is left.
+        // `/v1/drain`, the only path of `POST_PATHS` that is left.
         _ => {
             control.drain();
             Ok("draining: the process accepts no new connections".to_owned())
@@ -444,14 +444,14 @@ async fn apply(admin: &Admin, path: &str, body: &[u8]) -> Result<String, Refusal
     }
 }
 
-fn server(control: &Control, order: api::ServerOrder) -> Result<String, Refusal> {
+fn server(control: &Control, new: api::ServerOverride) -> Result<String, Refusal> {
     let refuse = |text: &str| Err(Refusal(StatusCode::BAD_REQUEST, text.to_owned()));
-    let api::ServerOrder {
+    let api::ServerOverride {
         backend,
         server,
         state,
         weight,
-    } = order;
+    } = new;
     let state = match state.as_deref() {
         None => None,
         Some("ready") => Some(ServerState::Ready),
@@ -465,7 +465,7 @@ fn server(control: &Control, order: api::ServerOrder) -> Result<String, Refusal>
     if state.is_none() && weight.is_none() {
         return refuse("neither `state` nor `weight` is given");
     }
-    control.order_server(&backend, &server, Order { state, weight })?;
+    control.override_server(&backend, &server, ServerOverride { state, weight })?;
     let mut words = Vec::new();
     words.extend(state.map(|state| format!("is {}", state_word(state))));
     words.extend(weight.map(|weight| format!("has weight {weight}")));

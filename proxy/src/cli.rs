@@ -55,7 +55,7 @@ impl From<Exit> for ExitCode {
 const COMPILE: &str = "compile";
 
 /// Compiles each plugin in a separate process.
-const COMPILER: Compiler = Compiler::Apart(COMPILE, CompileLimits::DEFAULT);
+const COMPILER: Compiler = Compiler::Subprocess(COMPILE, CompileLimits::DEFAULT);
 
 const EXIT_CODES: &str = "\
 Exit codes:

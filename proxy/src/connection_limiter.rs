@@ -33,7 +33,7 @@ pub struct Permit(Arc<ConnectionLimiter>);
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.give(1);
+        self.0.release(1);
     }
 }
 
@@ -61,7 +61,7 @@ impl ConnectionLimiter {
         let now = max_connections as usize;
         let before = self.allowed.swap(now, Ordering::Relaxed);
         if now >= before {
-            self.give(now - before);
+            self.release(now - before);
         } else {
             let fewer = before - now;
             let taken = self.free.forget_permits(fewer);
@@ -69,7 +69,7 @@ impl ConnectionLimiter {
         }
     }
 
-    fn give(&self, permits: usize) {
+    fn release(&self, permits: usize) {
         let less = |excess: usize| (excess > 0).then(|| excess.saturating_sub(permits));
         let excess = self
             .excess
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn fewer_may_be_allowed_and_more_again() {
+    fn the_limit_can_be_lowered_and_raised_again() {
         let limiter = Arc::new(ConnectionLimiter::new(4, 1));
         let mut held: Vec<WorkerPermit> = (0..3).map(|_| accept(&limiter, 0)).collect();
         for (allowed, ends, free) in [

@@ -7,13 +7,13 @@
 //! the result between two requests. A change that fails at any step changes nothing. Called by
 //! `process` and `admin`; opens no socket.
 
+mod acme_sites;
 mod attempt;
 mod backends;
 mod certificates;
 mod changes;
 mod error;
 mod listeners;
-mod orders;
 mod pending;
 mod prepared;
 mod reload;
@@ -101,8 +101,8 @@ impl Control {
         }
         prepared.keep();
         let challenges = Arc::default();
-        let acme = orders::manager(&prepared.sites, Arc::clone(&challenges));
-        let (configs, frontends) = worker_configs::deal(
+        let acme = acme_sites::manager(&prepared.sites, Arc::clone(&challenges));
+        let (configs, frontends) = worker_configs::distribute(
             &mut prepared,
             listeners,
             &challenges,
@@ -152,7 +152,7 @@ impl Control {
         let state = self.state();
         if self.ensure_serving().is_ok() {
             self.0.acme.begin();
-            let ordered = orders::ordered(&state.active.config);
+            let ordered = acme_sites::ordered(&state.active.config);
             self.0.acme.apply(ordered);
         }
     }
@@ -178,7 +178,7 @@ impl Control {
     ///
     /// # Cancel safety
     /// Safe.
-    pub async fn succeeded(&self) {
+    pub async fn handed_over(&self) {
         let mut successor = self.0.successor.subscribe();
         // An error is impossible: the sender is in `self`.
         let _ = successor.wait_for(Option::is_some).await;

@@ -10,7 +10,7 @@ use crate::config;
 use crate::http::edit::Edit;
 use crate::plugin::BackendName;
 use crate::router::Router;
-use crate::telemetry::{Answers, Handshakes};
+use crate::telemetry::{Handshakes, ResponseCounts};
 use crate::transport::tls::ServerTls;
 use crate::upstream::LocalCluster;
 
@@ -34,7 +34,7 @@ pub struct Rules {
     /// `Strict-Transport-Security` field of responses over TLS.
     pub hsts: Option<Edit>,
     /// Counters of responses.
-    pub answers: Arc<Answers>,
+    pub response_counts: Arc<ResponseCounts>,
     /// Counters of TLS handshakes.
     pub handshakes: Arc<Handshakes>,
     /// Responses to the HTTP challenges of ACME servers.
@@ -83,7 +83,7 @@ pub struct Sockets {
     current: HashMap<String, Rc<LocalBind>>,
     /// Sockets that the last reload removed. Connections that another worker has accepted from them
     /// may still arrive here.
-    gone: HashMap<String, Rc<LocalBind>>,
+    retired: HashMap<String, Rc<LocalBind>>,
 }
 
 impl Sockets {
@@ -106,20 +106,20 @@ impl Sockets {
             .filter_map(|(name, index)| Some((name.clone(), bind(index)?)));
         Sockets {
             current: current.collect(),
-            gone: HashMap::new(),
+            retired: HashMap::new(),
         }
     }
 
     /// Returns the `bind` that the socket of this name was opened for.
     pub fn bind(&self, name: &str) -> Option<&Rc<LocalBind>> {
-        self.current.get(name).or_else(|| self.gone.get(name))
+        self.current.get(name).or_else(|| self.retired.get(name))
     }
 
     fn remember(&mut self, before: &Sockets) {
-        let is_gone = |(name, _): &(&String, &Rc<LocalBind>)| !self.current.contains_key(*name);
-        let gone = before.current.iter().filter(is_gone);
-        let gone = gone.map(|(name, bind)| (name.clone(), Rc::clone(bind)));
-        self.gone = gone.collect();
+        let is_retired = |(name, _): &(&String, &Rc<LocalBind>)| !self.current.contains_key(*name);
+        let retired = before.current.iter().filter(is_retired);
+        let retired = retired.map(|(name, bind)| (name.clone(), Rc::clone(bind)));
+        self.retired = retired.collect();
     }
 }
 

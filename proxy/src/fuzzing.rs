@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
-use crate::admin::{self, Admin, Rights};
+use crate::admin::{self, Access, Admin};
 use crate::config::{self, Config};
 use crate::connection_limiter::ConnectionLimiter;
 use crate::control::{Control, FrontendListeners, Handles, Prepared};
@@ -70,7 +70,8 @@ pub fn component(file: &[u8]) {
             plugin_cache_dir: Some("/dev/null".into()),
             ..configured()
         };
-        let loader = Loader::try_new(&config, 1, Compiler::Here).expect("there is address space");
+        let loader =
+            Loader::try_new(&config, 1, Compiler::InProcess).expect("there is address space");
         (config, loader)
     });
     let (config, loader) = &*PLACE;
@@ -96,25 +97,26 @@ pub fn component(file: &[u8]) {
 
 /// An admin interface that serves one connection after the other, without a worker.
 #[derive(Debug)]
-pub struct Door {
+pub struct AdminHarness {
     runtime: Runtime,
     control: Control,
     admin: Admin,
 }
 
-impl Door {
+impl AdminHarness {
     /// Loads a configuration for the interface to show.
     ///
     /// # Panics
     /// If no runtime can be created, or on a finding.
-    pub fn new() -> Door {
+    pub fn new() -> AdminHarness {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .expect("there is a runtime");
         let (config, source) = config::parse(Path::new("/dev/null/none"), CONFIGURATION.to_owned())
             .expect("the text is right");
-        let prepared = Prepared::new(config, source, Compiler::Here).expect("the plugin serves");
+        let prepared =
+            Prepared::new(config, source, Compiler::InProcess).expect("the plugin serves");
         let mut listeners = [FrontendListeners::new("http", 1)];
         let (worker, _) = mpsc::unbounded_channel();
         let (drain, _) = watch::channel(DrainState::Serving);
@@ -128,7 +130,7 @@ impl Door {
         // The receiver is dropped, so requests to the process are refused.
         let (process, _) = mpsc::channel(1);
         let admin = Admin::new(control.clone(), process);
-        Door {
+        AdminHarness {
             runtime,
             control,
             admin,
@@ -143,7 +145,7 @@ impl Door {
         self.control.drain_state().send_replace(DrainState::Serving);
         let answers = self.runtime.block_on(async {
             let (mut client, server) = tokio::io::duplex(bytes.len().max(1) + 64 * 1024);
-            let served = admin::connection(server, self.admin.clone(), Rights::Change);
+            let served = admin::connection(server, self.admin.clone(), Access::Control);
             let talk = async {
                 let _ = client.write_all(bytes).await;
                 let _ = client.shutdown().await;
@@ -160,9 +162,9 @@ impl Door {
     }
 }
 
-impl Default for Door {
-    fn default() -> Door {
-        Door::new()
+impl Default for AdminHarness {
+    fn default() -> AdminHarness {
+        AdminHarness::new()
     }
 }
 

@@ -2,7 +2,8 @@
 //! size of pages.
 //!
 //! A leaf. Compiling a plugin takes up to hundreds of megabytes at times, most of which glibc would
-//! otherwise keep forever. With another C library [`settle`] and [`give_back`] do nothing.
+//! otherwise keep forever. With another C library [`configure_allocator`] and [`give_back`] do
+//! nothing.
 
 /// Allocations above this size get their own mapping, and free memory above it at the end of a heap
 /// is returned to the system. By default glibc starts with 128 KiB and raises it to as much as 64
@@ -18,7 +19,7 @@ const OTHER_HEAPS: usize = 2;
 
 /// Fixes the thresholds, and limits the number of heaps to what this many workers need. Must be
 /// called before other threads start.
-pub fn settle(workers: usize) {
+pub fn configure_allocator(workers: usize) {
     #[cfg(not(target_env = "gnu"))]
     let _ = workers;
     #[cfg(target_env = "gnu")]

@@ -6,9 +6,8 @@
 //! changes what is in force.
 
 mod admin_sockets;
-mod belongings;
+mod dedicated_thread;
 mod drain;
-mod errand;
 mod error;
 mod folder;
 mod handle;
@@ -25,6 +24,7 @@ mod survey;
 #[cfg(test)]
 mod tests;
 mod upgrade;
+mod user_files;
 mod workers;
 
 pub use drain::Stopped;

@@ -51,7 +51,7 @@ use exchange::{Exchange, ExchangeError, ExchangeLimits, Sent};
 use gone::unless_gone;
 use outgoing::Outgoing;
 use record::Stage;
-use repeat::{Repeat, Tries};
+use repeat::{Attempts, RetryKind};
 use reply::Reply;
 
 /// Outcome of a request.
@@ -69,7 +69,7 @@ pub enum Outcome<C> {
 
 /// Position of a request on its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum RequestPosition {
     /// The first request. Its client does not expect yet that the connection can be closed at any
     /// moment.
     First,
@@ -86,7 +86,7 @@ pub async fn handle<C: Client>(
     mut client: Box<C>,
     request: &Request,
     head: ResponseHead,
-    place: Place,
+    position: RequestPosition,
     frontend: &Frontend,
     private: &mut PrivateConnections,
 ) -> Outcome<C> {
@@ -98,7 +98,7 @@ pub async fn handle<C: Client>(
     if let Some(redirect) = cx.facts.redirect {
         return Outcome::Reply(redirect::answer(cx, redirect), client);
     }
-    if forwarded::count_max_forwards(&mut cx.head) == MaxForwards::Answer {
+    if forwarded::count_max_forwards(&mut cx.head) == MaxForwards::RespondLocally {
         return Outcome::Reply(Reply::of_last_hop(cx), client);
     }
     match admit(cx, &mut *client, request, frontend).await {
@@ -108,7 +108,7 @@ pub async fn handle<C: Client>(
         }
         Err(error) => return Outcome::Reply(Reply::refusal(cx, &error), client),
     }
-    let sending = Sending::of(cx, request, place);
+    let sending = Sending::of(cx, request, position);
     let mut head = head;
     let mut failed: Option<(Outgoing, ProxyError)> = None;
     loop {
@@ -149,13 +149,13 @@ struct Sending {
 }
 
 impl Sending {
-    fn of(cx: &Context, request: &Request, place: Place) -> Sending {
+    fn of(cx: &Context, request: &Request, position: RequestPosition) -> Sending {
         let is_replayable = request.body.is_empty() && cx.head.method_kind().is_idempotent();
         Sending {
-            reuse: match place {
+            reuse: match position {
                 _ if is_replayable => Reuse::Replayable,
-                Place::First => Reuse::Risky,
-                Place::Later => Reuse::Safe,
+                RequestPosition::First => Reuse::Risky,
+                RequestPosition::Later => Reuse::Safe,
             },
             needs: if request.upgrade.is_some() {
                 Needs::Upgrade
@@ -184,16 +184,16 @@ async fn send<C: Client>(
     private: &mut PrivateConnections,
 ) -> Result<Outcome<C>, Box<Unsent<C>>> {
     let limit = outgoing.options().and_then(|options| options.tries);
-    let mut tries = Tries::new(sending.reuse, sending.needs, limit);
+    let mut attempts = Attempts::new(sending.reuse, sending.needs, limit);
     let affinity = Affinity::of(cx, outgoing);
     outgoing.backend().count_request();
     loop {
-        tries.begin();
+        attempts.begin();
         let mut demand = Demand {
             bound: affinity.bound(outgoing),
             key: affinity.key,
-            avoid: &tries.avoid,
-            ..Demand::new(tries.reuse, tries.needs)
+            avoid: &attempts.avoid,
+            ..Demand::new(attempts.reuse, attempts.needs)
         };
         outgoing.apply_timeouts(&mut demand);
         let lease = match checkout(cx, &mut *client, outgoing, demand, private).await {
@@ -201,7 +201,7 @@ async fn send<C: Client>(
             Err(ProxyError::Exchange(error @ ExchangeError::ClientGone(_))) => {
                 return Ok(gone(cx, &error));
             }
-            Err(error) if tries.is_first() => {
+            Err(error) if attempts.is_first() => {
                 return Err(Box::new(Unsent {
                     error,
                     client,
@@ -212,7 +212,7 @@ async fn send<C: Client>(
                 return Ok(Outcome::Reply(Reply::refusal(cx, &error), client));
             }
         };
-        match exchange(cx, client, lease, request, outgoing, head, &mut tries).await {
+        match exchange(cx, client, lease, request, outgoing, head, &mut attempts).await {
             Ok(outcome) => {
                 if let Outcome::Response(exchange, _) | Outcome::Switch(exchange) = &outcome {
                     affinity.answered(cx, exchange.lease(), &exchange.head);
@@ -362,7 +362,7 @@ async fn exchange<C: Client>(
     request: &Request,
     outgoing: &Outgoing,
     head: ResponseHead,
-    tries: &mut Tries,
+    attempts: &mut Attempts,
 ) -> Result<Outcome<C>, Failed<C>> {
     // If part of the body has already arrived, the client does not wait for a 100.
     let expectation = match request.expectation {
@@ -373,11 +373,11 @@ async fn exchange<C: Client>(
         expectation => expectation,
     };
     if let Err(error) = outgoing.push(cx, request, expectation, &mut lease) {
-        let repeat = match &error {
-            ExchangeError::Refused(error) => Repeat::refused(error),
-            _ => Repeat::Never,
+        let kind = match &error {
+            ExchangeError::Refused(error) => RetryKind::refused(error),
+            _ => RetryKind::Never,
         };
-        let is_repeated = tries.allow(repeat, &lease);
+        let is_repeated = attempts.allow(kind, &lease);
         return Err(Failed {
             error: (!is_repeated).then_some(ProxyError::Exchange(error)),
             client,
@@ -408,7 +408,7 @@ async fn exchange<C: Client>(
         Ok(response) => {
             let status = exchange.head.status();
             exchange.lease_mut().answered(status);
-            if tries.again(status, cx, request, &exchange) {
+            if attempts.again(status, cx, request, &exchange) {
                 None
             } else if status != 101 {
                 cx.record.passed(Stage::Response);
@@ -426,14 +426,14 @@ async fn exchange<C: Client>(
         Err(error) => {
             let failure = error.failure();
             let error = ProxyError::Exchange(error);
-            let repeat = tries.repeat(&error, cx, request, &exchange);
+            let kind = attempts.retry_kind(&error, cx, request, &exchange);
             // A closed idle connection is no evidence against its server.
-            if !matches!(repeat, Repeat::Once | Repeat::Unsent)
+            if !matches!(kind, RetryKind::Once | RetryKind::Unsent)
                 && let Some(failure) = failure
             {
                 exchange.lease_mut().failed(failure);
             }
-            let is_repeated = tries.allow(repeat, exchange.lease());
+            let is_repeated = attempts.allow(kind, exchange.lease());
             (!is_repeated).then_some(error)
         }
     };

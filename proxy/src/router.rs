@@ -6,6 +6,7 @@
 mod breaker;
 mod cache;
 mod decision;
+mod instance_queue;
 mod local_version;
 mod progress;
 mod reports;
@@ -13,7 +14,6 @@ pub mod results;
 pub mod rollout;
 pub mod stage;
 pub mod stats;
-mod supply;
 pub mod version;
 
 use std::fmt::Write as _;
@@ -29,8 +29,8 @@ use self::stage::Stage;
 use self::version::Version;
 
 pub use self::decision::RouterDecision;
+pub use self::instance_queue::{Supplied, Wait};
 pub use self::stage::{Change, RolloutEnd};
-pub use self::supply::{Supplied, Wait};
 
 /// A stage of a new configuration.
 #[derive(Debug)]

@@ -52,14 +52,14 @@ struct Site {
     material: Material,
     /// The certificate that was issued at run time.
     issued: Option<Identity>,
-    ends: Vec<End>,
+    mode_servers: Vec<ModeServer>,
     /// Why its files were last refused. Kept so that each reason is reported once.
     refusal: Option<String>,
 }
 
 /// A site's TLS server for the frontends of one mode.
 #[derive(Debug)]
-struct End {
+struct ModeServer {
     mode: Mode,
     server: Arc<ServerTls>,
 }
@@ -95,8 +95,8 @@ impl Sites {
     /// Returns the TLS server of a site for frontends of this mode.
     pub fn server(&self, name: &str, mode: Mode) -> Option<Arc<ServerTls>> {
         let state = self.state();
-        let end = state.by_name.get(name)?.end(mode)?;
-        Some(Arc::clone(&end.server))
+        let mode_server = state.by_name.get(name)?.mode_server(mode)?;
+        Some(Arc::clone(&mode_server.server))
     }
 
     /// Adds a certificate to those from the site's files; it replaces the one from the previous
@@ -126,27 +126,30 @@ impl Sites {
 }
 
 impl Site {
-    fn end(&self, mode: Mode) -> Option<&End> {
-        self.ends.iter().find(|end| end.mode == mode)
+    fn mode_server(&self, mode: Mode) -> Option<&ModeServer> {
+        self.mode_servers
+            .iter()
+            .find(|mode_server| mode_server.mode == mode)
     }
 
-    /// Stages settings for each end, in the order of `ends`.
+    /// Stages settings for each mode, in the order of `mode_servers`.
     fn stage(
         &self,
         material: &Material,
         issued: Option<&Identity>,
     ) -> Result<Vec<StagedSettings>, ServerTlsError> {
-        let ends = self.ends.iter();
-        ends.map(|end| {
-            let settings = settings(&self.config, end.mode, material, issued);
-            end.server.stage(&settings)
-        })
-        .collect()
+        let mode_servers = self.mode_servers.iter();
+        mode_servers
+            .map(|mode_server| {
+                let settings = settings(&self.config, mode_server.mode, material, issued);
+                mode_server.server.stage(&settings)
+            })
+            .collect()
     }
 
     fn commit(&self, staged: Vec<StagedSettings>) {
-        for (end, staged) in self.ends.iter().zip(staged) {
-            end.server.commit(staged);
+        for (mode_server, staged) in self.mode_servers.iter().zip(staged) {
+            mode_server.server.commit(staged);
         }
     }
 }

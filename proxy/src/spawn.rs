@@ -6,8 +6,8 @@
 use std::sync::{Mutex, PoisonError};
 
 /// Runs `start` while no other call of this function runs.
-pub fn alone<T>(start: impl FnOnce() -> T) -> T {
-    static ALONE: Mutex<()> = Mutex::new(());
-    let _guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+pub fn exclusive<T>(start: impl FnOnce() -> T) -> T {
+    static LOCK: Mutex<()> = Mutex::new(());
+    let _guard = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
     start()
 }

@@ -23,7 +23,7 @@ mod tests;
 pub use self::error::{ChangeError, Mistake, SaveError, TableError};
 pub use self::files::{Installed, Refreshed, Saved};
 pub use self::load::Loaded;
-pub use self::prepared::{CommittedTables, PreparedTables, Standing};
+pub use self::prepared::{CommitCheck, CommittedTables, PreparedTables};
 pub use self::registry::Tables;
 pub use self::set::TableSet;
 pub use self::slot::{Change, Failure, TableState};

@@ -33,7 +33,7 @@ use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
 pub use self::access::{AccessRecord, ClientAddress, End, RequestId, Times};
 pub use self::counters::{
-    Answers, CertificateOrders, Counter, HandshakeOutcome, Handshakes, OrderOutcome,
+    CertificateOrders, Counter, HandshakeOutcome, Handshakes, OrderOutcome, ResponseCounts,
 };
 pub use self::ledger::{Countable, Ledger};
 use self::line::{Fields, Line};

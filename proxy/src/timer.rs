@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_without_budget_is_woken_all_the_same() {
+    async fn a_task_without_budget_is_still_woken() {
         let deadline = Instant::now() + SECOND;
         let mut timer = Timer::default();
         let mut is_first = true;

@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_half_close_starts_to_count_when_it_happens() {
+    async fn the_half_close_timeout_starts_at_the_half_close() {
         let (mut client, server, tunnel) = tunnel(b"", b"", None);
         let start = tokio::time::Instant::now();
         let idle = Duration::from_mins(5);
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_side_sent_before_it_left_arrives() {
+    async fn bytes_sent_before_a_side_left_arrive() {
         let (mut client, mut server, tunnel) = tunnel(b"", b"", None);
         let ends = async {
             server.write_all(b"last words").await.unwrap();

@@ -40,7 +40,7 @@ mod view;
 mod wake;
 
 pub use self::checkout::{Bound, CheckoutError, Demand, DialError, Reuse};
-pub use self::cluster::{Cluster, ClusterConfig, Order, Relisted};
+pub use self::cluster::{Cluster, ClusterConfig, FileServersOutcome, ServerOverride};
 pub use self::configured::ServerError;
 pub use self::connect::DialCause;
 pub use self::discovery::Moved;

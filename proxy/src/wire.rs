@@ -260,7 +260,7 @@ impl Wire {
     }
 
     /// Releases all memory of an idle connection.
-    pub fn rest(&mut self) {
+    pub fn release_buffers(&mut self) {
         self.input.release_if_empty();
         self.output.release_if_empty();
         self.trailers = None;

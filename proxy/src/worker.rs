@@ -25,7 +25,7 @@ use crate::frontend::{Frontend, Rules, Sockets, strict_transport_security};
 use crate::plugin::BackendName;
 use crate::router::{Change, Router, StageUpdate};
 use crate::shutdown::Shutdown;
-use crate::telemetry::{Answers, Handshakes};
+use crate::telemetry::{Handshakes, ResponseCounts};
 use crate::transport::buffer::BufferPool;
 use crate::transport::tls::ServerTls;
 use crate::tunnel::Scratch;
@@ -83,7 +83,7 @@ pub struct FrontendConfig {
     /// Stages of the router, in order; empty if the frontend has no router.
     pub router: Vec<StageUpdate>,
     /// Counters of its responses.
-    pub answers: Arc<Answers>,
+    pub response_counts: Arc<ResponseCounts>,
     /// Counters of its TLS handshakes.
     pub handshakes: Arc<Handshakes>,
 }
@@ -178,7 +178,7 @@ struct Worker {
     sites: HashMap<String, Site>,
     /// Acceptors of frontends that the last configuration removed. They serve connections accepted
     /// earlier.
-    gone: HashMap<String, Acceptor>,
+    retired: HashMap<String, Acceptor>,
     /// Connections from sockets of a configuration that has not reached this worker yet.
     early: Vec<Accepted>,
     drain_grace: Duration,
@@ -208,7 +208,7 @@ impl Worker {
             shutdown: Shutdown::default(),
             clusters: Rc::default(),
             sites: HashMap::new(),
-            gone: HashMap::new(),
+            retired: HashMap::new(),
             early: Vec::new(),
             drain_grace: Duration::ZERO,
             tasks: JoinSet::new(),
@@ -231,9 +231,9 @@ impl Worker {
             let site = self.site(frontend, known, default_backend, &clusters, challenges);
             self.sites.insert(name, site);
         }
-        self.gone.clear();
-        for (name, gone) in old {
-            self.gone.insert(name, gone.close(self.drain_grace));
+        self.retired.clear();
+        for (name, retired) in old {
+            self.retired.insert(name, retired.close(self.drain_grace));
         }
         for accepted in std::mem::take(&mut self.early) {
             if let Some(accepted) = self.serve_one(accepted) {
@@ -261,10 +261,12 @@ impl Worker {
             (Arc::clone(name), local)
         });
         let clusters: Rc<Clusters> = Rc::new(clusters.collect());
-        for (name, gone) in old.iter() {
-            let is_kept = clusters.get(name).is_some_and(|one| Rc::ptr_eq(one, gone));
+        for (name, retired) in old.iter() {
+            let is_kept = clusters
+                .get(name)
+                .is_some_and(|one| Rc::ptr_eq(one, retired));
             if !is_kept {
-                gone.retire();
+                retired.retire();
             }
         }
         self.clusters.replace(Rc::clone(&clusters));
@@ -291,7 +293,7 @@ impl Worker {
             sockets: Sockets::new(&config.config, &config.tls, &config.sockets),
             hsts: config.config.hsts.and_then(strict_transport_security),
             config: config.config,
-            answers: config.answers,
+            response_counts: config.response_counts,
             handshakes: config.handshakes,
             challenges: Arc::clone(challenges),
             worker: self.workers.own,
@@ -426,7 +428,7 @@ impl Worker {
     fn serve_one(&self, accepted: Accepted) -> Option<Accepted> {
         let site = self.sites.get(accepted.frontend());
         let acceptor = site.map(|site| &site.acceptor);
-        match acceptor.or_else(|| self.gone.get(accepted.frontend())) {
+        match acceptor.or_else(|| self.retired.get(accepted.frontend())) {
             Some(acceptor) => acceptor.serve(accepted),
             None => Some(accepted),
         }

@@ -142,7 +142,7 @@ fn version_and_help() {
 }
 
 #[test]
-fn a_command_line_without_sense_exits_2() {
+fn an_invalid_command_line_exits_2() {
     let place = Place::new(GOOD);
     let check = |arguments: &[&str], part: &str| {
         let text = place.fails(2, arguments);
@@ -165,7 +165,7 @@ fn a_command_line_without_sense_exits_2() {
 }
 
 #[test]
-fn check_is_silent_where_all_is_well() {
+fn check_prints_nothing_if_all_is_well() {
     let place = Place::new(GOOD);
     assert_eq!(place.prints(&["check"]), "");
     fs::rename(place.path("pointsman.toml"), place.path("other.toml")).unwrap();
@@ -184,7 +184,7 @@ fn check_opens_no_socket() {
 }
 
 #[test]
-fn every_mistake_is_told_at_once() {
+fn every_mistake_is_reported_at_once() {
     let bad = GOOD
         .replace(
             "default_backend = \"www_backend\"",
@@ -213,7 +213,7 @@ fn every_mistake_is_told_at_once() {
 }
 
 #[test]
-fn a_plugins_own_mistakes_are_the_configurations() {
+fn mistakes_that_a_plugin_reports_are_shown_in_the_configuration() {
     let place = Place::new(&GOOD.replace("suffix =", "sufix ="));
     for command in ["check", "run", "route"] {
         let text = place.fails(64, &[command]);
@@ -280,7 +280,7 @@ fn every_plugin_of_a_router_is_tried_out() {
 
 /// One run reports everything: mistakes in the file, in the machine's setup and in the plugins.
 #[test]
-fn mistakes_of_every_kind_are_told_at_once() {
+fn mistakes_of_every_kind_are_reported_at_once() {
     let top = r#"
 user = "1000"
 group = "no-group-of-this-name"
@@ -471,7 +471,7 @@ fn route_shows_the_plugins_response() {
 }
 
 #[test]
-fn route_normalizes_the_path_where_the_proxy_does() {
+fn route_normalizes_the_path_as_the_proxy_does() {
     let place = |line: &str| {
         let config = GOOD.replace("host-suffix\"", &format!("path-prefix\"\n{line}"));
         Place::new(
@@ -491,7 +491,7 @@ fn route_normalizes_the_path_where_the_proxy_does() {
 }
 
 #[test]
-fn route_wants_to_know_the_frontend_where_there_are_several() {
+fn route_needs_a_frontend_if_there_are_several() {
     let other = r#"
 [frontend.other]
 bind = "127.0.0.1:0"
@@ -515,7 +515,7 @@ router.config.rules = []
 }
 
 #[test]
-fn demo_says_that_its_port_is_taken() {
+fn demo_reports_that_its_port_is_in_use() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
     let run = Place::empty().run(&["demo", "--port", &port]);

@@ -122,7 +122,7 @@ fn a_compiler_can_open_nothing_and_use_no_more_than_its_limits() {
 }
 
 #[test]
-fn a_compiler_runs_where_nobody_else_wants_to() {
+fn a_compiler_runs_with_the_idle_scheduling_policy() {
     const IDLE: &str = "5";
     let child = confined();
     let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
@@ -187,7 +187,7 @@ fn check(directory: &TempDir) -> Output {
 }
 
 #[test]
-fn limits_are_the_operators() {
+fn limits_come_from_the_configuration() {
     for (lines, message) in [
         (
             "compile.memory = \"128MiB\"\ncompile.time = \"10m\"",

@@ -59,7 +59,7 @@ admin.socket = "admin.sock"
 bind = "127.0.0.1:0"
 default_backend = "www"
 router.plugin = "./plugin.wasm"
-router.config = {{ mode = "harmless", is_patient = true }}
+router.config = {{ mode = "harmless", spare_probe = true }}
 router.limits.deadline = "20s"
 
 [backend.www]
@@ -80,7 +80,7 @@ async fn plugins_are_kept_and_processes_follow() -> anyhow::Result<()> {
     let Some(nobody) = nobody()? else {
         return Ok(());
     };
-    let www = Origin::naming("www").await?;
+    let www = Origin::with_name("www").await?;
     // The cache does not exist, root has created it, or root has cached plugins there for itself.
     for made in ["", "empty", "used"] {
         let directory = directory()?;
@@ -125,11 +125,11 @@ async fn plugins_are_kept_and_processes_follow() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn logs_are_rotated_or_somebody_is_told() -> anyhow::Result<()> {
+async fn the_log_is_reopened_or_an_error_is_reported() -> anyhow::Result<()> {
     let Some(nobody) = nobody()? else {
         return Ok(());
     };
-    let www = Origin::naming("www").await?;
+    let www = Origin::with_name("www").await?;
     let directory = directory()?;
     let log = directory.path().join("proxy.log");
     let config = config(&nobody, &www, "log.target = \"./proxy.log\"");
@@ -212,7 +212,7 @@ async fn low_ports_are_bound_later() -> anyhow::Result<()> {
     let Some(nobody) = nobody()? else {
         return Ok(());
     };
-    let www = Origin::naming("www").await?;
+    let www = Origin::with_name("www").await?;
     let [first, second, third] = low_ports()?;
     let binds = |ports: &[u16]| {
         let binds: Vec<_> = ports
@@ -254,7 +254,7 @@ async fn files_that_the_user_cannot_open_are_mistakes() -> anyhow::Result<()> {
     let Some(nobody) = nobody()? else {
         return Ok(());
     };
-    let www = Origin::naming("www").await?;
+    let www = Origin::with_name("www").await?;
     let config = config(&nobody, &www, "log.target = \"./proxy.log\"");
     for (file, expected) in [
         ("pointsman.toml", "`nobody` cannot read the configuration"),
@@ -298,7 +298,7 @@ async fn another_user_may_check_what_it_can_read() -> anyhow::Result<()> {
     let Some(nobody) = nobody()? else {
         return Ok(());
     };
-    let www = Origin::naming("www").await?;
+    let www = Origin::with_name("www").await?;
     let directory = directory()?;
     let config = config(&nobody, &www, "log.target = \"./proxy.log\"");
     let config = config.replace(&nobody.keys, "user = \"daemon\"");

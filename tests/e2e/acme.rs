@@ -33,7 +33,7 @@ impl Fixture {
     async fn new(setup: PebbleSetup) -> anyhow::Result<Fixture> {
         Ok(Fixture {
             pebble: Pebble::start(setup).await?,
-            www: Origin::naming("www").await?,
+            www: Origin::with_name("www").await?,
             storage: tempfile::tempdir()?,
         })
     }
@@ -335,7 +335,7 @@ async fn an_order_goes_on_after_a_crash() -> anyhow::Result<()> {
 #[tokio::test]
 async fn two_processes_order_once() -> anyhow::Result<()> {
     let fixture = Fixture::new(PebbleSetup {
-        believes_all: true,
+        skip_validation: true,
         ..PebbleSetup::default()
     })
     .await?;

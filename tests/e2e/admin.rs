@@ -13,7 +13,7 @@ use crate::tunnels::{echo, echo_or_www};
 
 #[tokio::test]
 async fn a_service_manager_is_told() -> anyhow::Result<()> {
-    let www = Origin::naming("www").await?;
+    let www = Origin::with_name("www").await?;
     let directory = directory()?;
     let manager = tokio::net::UnixDatagram::bind(directory.path().join("notify"))?;
     let mut command = pointsman()?;

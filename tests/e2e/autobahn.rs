@@ -18,7 +18,7 @@ use crate::scenario::Node;
 /// Number of cases in kosoku 0.1.0.
 const CASES: usize = 517;
 /// Longest wait for all cases, which take 20 s on an idle machine.
-const PATIENCE: Duration = Duration::from_mins(5);
+const RUN_TIMEOUT: Duration = Duration::from_mins(5);
 /// Number of cases on compression (12.* and 13.*), which the echo server does not implement.
 const COMPRESSION_CASES: usize = 216;
 
@@ -81,7 +81,7 @@ async fn run(server: SocketAddr) -> anyhow::Result<Verdicts> {
     command
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/autobahn.py"))
         .arg(format!("ws://{server}"));
-    let mut process = Process::start(command)?.with_deadline(PATIENCE);
+    let mut process = Process::start(command)?.with_deadline(RUN_TIMEOUT);
     let verdicts = process.line_with("{\"1.1.1\":").await?;
     ensure!(process.ended().await?.success(), "kosoku failed");
     serde_json::from_str(&verdicts).context("kosoku's verdicts")

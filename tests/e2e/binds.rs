@@ -25,7 +25,7 @@ fn config(bind: &str, frontend: &str, origin: &Origin) -> String {
 
 #[tokio::test]
 async fn every_request_is_sent_to_https() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let bind = r#"{ address = "127.0.0.1:0", redirect_to_https = true }"#;
     let frontend = "hsts.max_age = \"1d\"";
     let proxy = Proxy::pointsman(&config(bind, frontend, &origin)).await?;
@@ -108,7 +108,7 @@ async fn browsers_are_to_stay_with_https() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_redirect_to_another_port_begins_with_a_reload() -> anyhow::Result<()> {
     const GET: &str = "GET /x HTTP/1.1\r\nHost: www.test.tld\r\n\r\n";
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let plain = config(r#""127.0.0.1:0""#, "", &origin);
     let proxy = Proxy::pointsman(&plain).await?;
     let mut before = Wire::connect(proxy.address()).await?;
@@ -127,7 +127,7 @@ async fn a_redirect_to_another_port_begins_with_a_reload() -> anyhow::Result<()>
 
 #[tokio::test]
 async fn h2c_is_for_clients_that_begin_with_it() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let bind = r#"{ address = "127.0.0.1:0", h2c = true, proxy_protocol.from = "127.0.0.2" }"#;
     let proxy = Proxy::pointsman(&config(bind, "", &origin)).await?;
     for (arguments, expected) in [
@@ -155,7 +155,7 @@ fn permissions(path: &Path) -> anyhow::Result<u32> {
 
 #[tokio::test]
 async fn the_file_of_a_unix_socket_is_for_whom_the_bind_says() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("p.sock");
     let bind = |more: &str| format!("{{ address = '{}'{more} }}", path.display());
@@ -190,7 +190,7 @@ async fn the_file_of_a_unix_socket_is_for_whom_the_bind_says() -> anyhow::Result
 
 #[tokio::test]
 async fn an_unknown_user_of_a_socket_is_reported_at_its_key() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let bind = "['127.0.0.1:0', { address = 'p.sock', user = 'nobody-of-this-name' }]";
     let refusal = Proxy::refused(&config(bind, "", &origin)).await?;
     assert_eq!(refusal.code, Some(64), "{}", refusal.log);

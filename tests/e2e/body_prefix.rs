@@ -56,7 +56,7 @@ async fn record(proxy: &Proxy, path: &str) -> anyhow::Result<String> {
 
 #[tokio::test]
 async fn a_request_waits_for_its_body() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let proxy = setup(&origin, FOREVER).start().await?;
     for (head, parts) in [
         ("Content-Length: 16", ["12345678", "90123456"]),
@@ -137,7 +137,7 @@ async fn upgrades_do_not_wait() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn after_the_wait_a_request_goes_on_with_what_there_is() -> anyhow::Result<()> {
+async fn after_the_wait_a_request_continues_with_a_partial_body() -> anyhow::Result<()> {
     let reached = Arc::new(Notify::new());
     let noting = Arc::clone(&reached);
     let origin = Origin::scripted(move |mut wire, _| {
@@ -183,7 +183,7 @@ async fn after_the_wait_a_request_goes_on_with_what_there_is() -> anyhow::Result
 
 #[tokio::test]
 async fn a_longer_body_is_rejected() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let proxy = setup(&origin, FOREVER).start().await?;
     let expecting = "Content-Length: 17\r\nExpect: 100-continue";
     for request in [
@@ -220,8 +220,8 @@ async fn a_longer_body_is_rejected() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn max_body_holds_as_well() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+async fn max_body_is_enforced() -> anyhow::Result<()> {
+    let origin = Origin::with_name("www").await?;
     for options in ["too_large = \"reject\"", "too_large = \"route\""] {
         for (limit, request, status) in [
             (10, sized("12345678901"), 413),
@@ -267,7 +267,7 @@ async fn passed(proxy: &Proxy, origin: &Origin, request: &[u8]) -> anyhow::Resul
 
 #[tokio::test]
 async fn servers_get_whole_bodies() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let digits = "0123456789".repeat(2000);
     for size in ["1B", "16B", "17B", "10KiB", "1MiB"] {
         let body = format!("routing.body = {{ size = \"{size}\", too_large = \"route\" }}");
@@ -326,8 +326,8 @@ async fn large_bodies_stream_behind_the_prefix() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn the_next_requests_are_found() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+async fn pipelined_requests_after_a_body_are_found() -> anyhow::Result<()> {
+    let origin = Origin::with_name("www").await?;
     let proxy = setup(&origin, FOREVER).start().await?;
     let mut client = Wire::connect(proxy.address()).await?;
     let bodies = ["12345678", "1234567890123456", "1"];
@@ -353,7 +353,7 @@ async fn the_next_requests_are_found() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn the_proxy_asks_for_a_body_that_is_held_back() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let proxy = setup(&origin, FOREVER).start().await?;
     let expecting = |framing: &str| post(&format!("{framing}\r\nExpect: 100-continue"));
     for (framing, body) in [
@@ -391,7 +391,7 @@ enum Then {
 
 #[tokio::test]
 async fn clients_that_leave_or_stop() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let proxy = setup(&origin, FOREVER)
         .frontend("timeout.client = \"200ms\"")
         .start()
@@ -452,7 +452,7 @@ async fn clients_that_leave_or_stop() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_client_that_resets_its_connection_has_left() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let proxy = setup(&origin, FOREVER).start().await?;
     let mut client = Wire::connect(proxy.address()).await?;
     let expecting = post("Content-Length: 5\r\nExpect: 100-continue");
@@ -467,7 +467,7 @@ async fn a_client_that_resets_its_connection_has_left() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn the_proxys_own_answers_leave_the_connection_open() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let deny = "router.config.rules = [{ header.host.present = true, respond.status = 403 }]";
     let proxy = setup(&origin, FOREVER)
         .frontend("router.plugin = \"header-match\"")
@@ -515,7 +515,7 @@ async fn an_early_answer_arrives() -> anyhow::Result<()> {
 #[tokio::test]
 async fn another_server_gets_the_whole_body() -> anyhow::Result<()> {
     let closed = ReservedPort::new()?;
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let proxy = Setup::before([closed.address(), origin.address()])
         .frontend("routing.body = { size = \"16B\" }")
         .backend("balance = \"round_robin\"")

@@ -24,7 +24,7 @@ fn config(www: &Origin) -> String {
 bind = "127.0.0.1:0"
 default_backend = "www"
 router.plugin = "./{file}"
-router.config = {{ mode = "harmless", is_patient = true }}
+router.config = {{ mode = "harmless", spare_probe = true }}
 router.limits.deadline = "20s"
 router.max_faults = 3
 router.watch = false
@@ -141,7 +141,7 @@ async fn fails(proxy: &Proxy) -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn the_way_back_waits_for_no_compiler() -> anyhow::Result<()> {
+async fn a_rollback_waits_for_no_compiler() -> anyhow::Result<()> {
     let (_www, mut proxy) = start().await?;
     fs::write(proxy.directory().join("broken.wasm"), release(BROKEN)?)?;
     proxy.ctl(&["swap", "http-in", "broken.wasm"]).await?;
@@ -203,7 +203,7 @@ async fn all_but_compiling(proxy: &Proxy) -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_reload_leaves_later_words_alone() -> anyhow::Result<()> {
+async fn a_reload_keeps_later_changes() -> anyhow::Result<()> {
     let (www, proxy) = start().await?;
     // This configuration would give both frontends another version.
     let heavy = config(&www)
@@ -324,7 +324,7 @@ async fn rollback_goes_on_to_the_last_good_version() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn the_way_back_passes_a_version_that_cannot_start() -> anyhow::Result<()> {
+async fn a_rollback_skips_a_version_that_cannot_start() -> anyhow::Result<()> {
     let (www, proxy) = start().await?;
     fs::write(proxy.directory().join("broken.wasm"), release(BROKEN)?)?;
     // Version 2 names a backend that no longer exists when version 3 comes.
@@ -333,7 +333,7 @@ async fn the_way_back_passes_a_version_that_cannot_start() -> anyhow::Result<()>
                    router.config.rules = [{ suffix = \"more.tld\", backend = \"more\" }]\n";
     let config = config(&www);
     let harmless = "router.plugin = \"./plugin.wasm\"\n\
-                    router.config = { mode = \"harmless\", is_patient = true }\n";
+                    router.config = { mode = \"harmless\", spare_probe = true }\n";
     assert!(config.contains(harmless));
     proxy.configure(&(config.replace(harmless, by_host) + &more))?;
     proxy.ctl(&["reload"]).await?;
@@ -426,7 +426,7 @@ async fn a_file_whose_compiler_was_killed_is_tried_again() -> anyhow::Result<()>
 }
 
 #[tokio::test]
-async fn a_change_that_another_has_made_already_is_done() -> anyhow::Result<()> {
+async fn a_change_that_was_already_made_succeeds() -> anyhow::Result<()> {
     let (_www, proxy) = start().await?;
     let swap = ["swap", "http-in", "heavy.wasm"];
     let (slow, quick) = tokio::join!(proxy.ctl(&swap), async {

@@ -55,7 +55,7 @@ fn config(kind: usize, www: &Origin) -> String {
         format!(
             "[frontend.{name}]\nbind = \"127.0.0.1:0\"\ndefault_backend = \"www\"\n\
              router.plugin = \"./v{file}.wasm\"\nrouter.watch = false\n\
-             router.config = {{ mode = \"harmless\", is_patient = true }}\n\
+             router.config = {{ mode = \"harmless\", spare_probe = true }}\n\
              router.limits.deadline = \"20s\"\n"
         )
     };
@@ -124,13 +124,13 @@ async fn ask(socket: PathBuf, path: &str, body: Option<&Value>) -> anyhow::Resul
 
 /// The versions of a frontend in service and on trial, by number.
 #[derive(Debug, PartialEq, Eq)]
-struct Standing {
+struct FrontendVersions {
     active: u64,
     file: String,
     on_trial: Option<u64>,
 }
 
-async fn standing(proxy: &Proxy, frontend: &str) -> anyhow::Result<Standing> {
+async fn frontend_versions(proxy: &Proxy, frontend: &str) -> anyhow::Result<FrontendVersions> {
     let socket = proxy.directory().join("admin.sock");
     let (_, plugins) = ask(socket, "/v1/plugins", None).await?;
     let versions = plugins["versions"].as_array().context("versions")?.iter();
@@ -138,7 +138,7 @@ async fn standing(proxy: &Proxy, frontend: &str) -> anyhow::Result<Standing> {
     let active = versions.next().context("an active version")?;
     ensure!(active["state"] == "active", "{active}");
     let on_trial = versions.find(|one| one["state"] == "shadow" || one["state"] == "canary");
-    Ok(Standing {
+    Ok(FrontendVersions {
         active: active["number"].as_u64().context("number")?,
         file: active["source"].as_str().context("source")?.to_owned(),
         on_trial: on_trial.and_then(|version| version["number"].as_u64()),
@@ -146,7 +146,7 @@ async fn standing(proxy: &Proxy, frontend: &str) -> anyhow::Result<Standing> {
 }
 
 /// Returns the version that a response names as the active one, with its frontend.
-fn told(answer: &Value) -> Option<(String, u64)> {
+fn reported_version(answer: &Value) -> Option<(String, u64)> {
     let (stage, rest) = answer["message"].as_str()?.split_once(": version ")?;
     let (frontend, _) = stage.split_once('/')?;
     let (number, rest) = rest.split_once(' ')?;
@@ -160,7 +160,7 @@ fn told(answer: &Value) -> Option<(String, u64)> {
 async fn round(numbers: &mut Numbers, proxy: &Proxy, www: &Origin) -> anyhow::Result<()> {
     let mut possible: BTreeSet<(String, u64)> = BTreeSet::new();
     for frontend in FRONTENDS {
-        let active = standing(proxy, frontend).await?.active;
+        let active = frontend_versions(proxy, frontend).await?.active;
         possible.insert((frontend.to_owned(), active));
     }
     proxy.configure(&config(numbers.below(3), www))?;
@@ -179,14 +179,14 @@ async fn round(numbers: &mut Numbers, proxy: &Proxy, www: &Origin) -> anyhow::Re
         let (status, answer) = done??;
         ensure!(matches!(status, 200 | 404 | 409), "{status}: {answer}");
         if status == 200 {
-            possible.extend(told(&answer));
+            possible.extend(reported_version(&answer));
             is_reloaded |= answer["message"]
                 .as_str()
                 .is_some_and(|text| text.contains("in force"));
         }
     }
     for frontend in FRONTENDS {
-        let active = standing(proxy, frontend).await?.active;
+        let active = frontend_versions(proxy, frontend).await?.active;
         // A reload does not say which versions came with it.
         let is_possible = is_reloaded || possible.contains(&(frontend.to_owned(), active));
         ensure!(is_possible, "{frontend}: {active}, not of {possible:?}");
@@ -196,7 +196,7 @@ async fn round(numbers: &mut Numbers, proxy: &Proxy, www: &Origin) -> anyhow::Re
 
 /// Makes the last changes of a round to a frontend, and checks that the state is what the responses
 /// say.
-async fn last_word(numbers: &mut Numbers, proxy: &Proxy, frontend: &str) -> anyhow::Result<()> {
+async fn final_change(numbers: &mut Numbers, proxy: &Proxy, frontend: &str) -> anyhow::Result<()> {
     let socket = proxy.directory().join("admin.sock");
     let file = proxy
         .directory()
@@ -207,9 +207,9 @@ async fn last_word(numbers: &mut Numbers, proxy: &Proxy, frontend: &str) -> anyh
     let swap = json!({"frontend": frontend, "file": file});
     let (status, answer) = ask(socket.clone(), "/v1/swap", Some(&swap)).await?;
     ensure!(status == 200, "{answer}");
-    let swapped = standing(proxy, frontend).await?;
-    let (_, number) = told(&answer).context("no version")?;
-    let expected = Standing {
+    let swapped = frontend_versions(proxy, frontend).await?;
+    let (_, number) = reported_version(&answer).context("no version")?;
+    let expected = FrontendVersions {
         active: number,
         file: file.display().to_string(),
         on_trial: None,
@@ -220,28 +220,31 @@ async fn last_word(numbers: &mut Numbers, proxy: &Proxy, frontend: &str) -> anyh
             let trial = json!({"frontend": frontend, "file": file, "canary": 1});
             let (status, answer) = ask(socket, "/v1/swap", Some(&trial)).await?;
             ensure!(status == 200, "{answer}");
-            let on_trial = standing(proxy, frontend).await?.on_trial;
+            let on_trial = frontend_versions(proxy, frontend).await?.on_trial;
             ensure!(on_trial == Some(number + 1), "{on_trial:?} after {answer}");
         }
         1 => {
             let back = json!({"frontend": frontend, "version": number});
             let (status, answer) = ask(socket, "/v1/rollback", Some(&back)).await?;
             ensure!(status == 200, "{answer}");
-            ensure!(standing(proxy, frontend).await? == expected, "{answer}");
+            ensure!(
+                frontend_versions(proxy, frontend).await? == expected,
+                "{answer}"
+            );
         }
         2 => {
             let back = json!({"frontend": frontend});
             let (status, answer) = ask(socket, "/v1/rollback", Some(&back)).await?;
             ensure!(matches!(status, 200 | 404), "{answer}");
-            let active = standing(proxy, frontend).await?.active;
-            let wanted = told(&answer).map_or(number, |(_, number)| number);
+            let active = frontend_versions(proxy, frontend).await?.active;
+            let wanted = reported_version(&answer).map_or(number, |(_, number)| number);
             ensure!(active == wanted, "{active} after {answer}");
         }
         _ => {
             let (status, answer) = ask(socket, "/v1/reload", Some(&json!(null))).await?;
             ensure!(status == 200, "{answer}");
             ensure!(
-                standing(proxy, frontend).await?.active == number,
+                frontend_versions(proxy, frontend).await?.active == number,
                 "{answer}"
             );
         }
@@ -316,7 +319,7 @@ async fn many_changes_at_once_harm_no_request() -> anyhow::Result<()> {
         let loads: Vec<Load> = loads.into_iter().flatten().collect();
         round(&mut numbers, &proxy, &www).await.with_context(at)?;
         for frontend in FRONTENDS {
-            let said = last_word(&mut numbers, &proxy, frontend).await;
+            let said = final_change(&mut numbers, &proxy, frontend).await;
             said.with_context(at)?;
         }
         let is_last = turn % PERIOD == PERIOD - 1 || turn == rounds - 1;

@@ -62,7 +62,7 @@ fn backend(name: &str, servers: &[(&str, SocketAddr)]) -> String {
 
 /// Returns an address where nothing listens.
 async fn nobody() -> anyhow::Result<SocketAddr> {
-    let origin = Origin::naming("nobody").await?;
+    let origin = Origin::with_name("nobody").await?;
     let address = origin.address();
     origin.stop().await;
     Ok(address)
@@ -85,9 +85,9 @@ const STAFF: &str = "X-Staff: 1\r\n";
 #[tokio::test]
 async fn bundled_plugins_work_in_one_list() -> anyhow::Result<()> {
     let (www, node, next) = (
-        Origin::naming("www").await?,
-        Origin::naming("node").await?,
-        Origin::naming("next").await?,
+        Origin::with_name("www").await?,
+        Origin::with_name("node").await?,
+        Origin::with_name("next").await?,
     );
     let api = Origin::scripted(|mut wire, _| async move {
         loop {
@@ -146,8 +146,8 @@ async fn bundled_plugins_work_in_one_list() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn edits_add_up_and_the_last_word_counts() -> anyhow::Result<()> {
-    let www = Origin::naming("www").await?;
+async fn edits_add_up_and_the_last_decision_counts() -> anyhow::Result<()> {
+    let www = Origin::with_name("www").await?;
     let first = scripted(
         "first",
         &json!([{"value": {"over": "cookie:s"}}]),
@@ -197,7 +197,7 @@ async fn edits_add_up_and_the_last_word_counts() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_choice_that_fails_is_made_anew() -> anyhow::Result<()> {
-    let (www, dead) = (Origin::naming("www").await?, nobody().await?);
+    let (www, dead) = (Origin::with_name("www").await?, nobody().await?);
     let by_attempt = json!({"append-response-header": {"name": "x-tried", "value": "1", "then":
         {"read": {"what": "attempt", "cases": {"0": {"backend": "dead"}},
             "otherwise": {"backend": "www"}}}}});
@@ -228,8 +228,8 @@ async fn a_choice_that_fails_is_made_anew() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_plugin_names_a_server() -> anyhow::Result<()> {
     let (one, two, dead) = (
-        Origin::naming("one").await?,
-        Origin::naming("two").await?,
+        Origin::with_name("one").await?,
+        Origin::with_name("two").await?,
         nobody().await?,
     );
     let server = |server: &str, ask_again: bool| json!({"server": {"backend": "www", "server": server, "ask_again": ask_again}});
@@ -277,7 +277,7 @@ async fn a_key_stays_with_its_server() -> anyhow::Result<()> {
     let names = ["a", "b", "c", "d"];
     let mut origins = Vec::new();
     for name in names {
-        origins.push(Origin::naming(name).await?);
+        origins.push(Origin::with_name(name).await?);
     }
     let servers: Vec<_> = names.iter().copied().zip(&origins).collect();
     let servers: Vec<_> = servers
@@ -307,7 +307,10 @@ async fn a_key_stays_with_its_server() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_chosen_server_that_a_reload_removes_may_come_back() -> anyhow::Result<()> {
-    let (www, other) = (Origin::naming("www").await?, Origin::naming("other").await?);
+    let (www, other) = (
+        Origin::with_name("www").await?,
+        Origin::with_name("other").await?,
+    );
     let root = json!({"server": {"backend": "www", "server": "gone"}});
     let stage = scripted("server", &json!([]), &root);
     let with = |server: (&str, SocketAddr)| {
@@ -339,7 +342,7 @@ async fn a_chosen_server_that_a_reload_removes_may_come_back() -> anyhow::Result
 
 #[tokio::test]
 async fn a_typing_error_in_a_table_is_no_fault() -> anyhow::Result<()> {
-    let www = Origin::naming("www").await?;
+    let www = Origin::with_name("www").await?;
     let directory = directory()?;
     std::fs::write(
         directory.path().join("tenants.csv"),
@@ -370,7 +373,10 @@ async fn a_typing_error_in_a_table_is_no_fault() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_member_of_the_body_chooses_the_backend() -> anyhow::Result<()> {
-    let (www, big) = (Origin::naming("www").await?, Origin::naming("big").await?);
+    let (www, big) = (
+        Origin::with_name("www").await?,
+        Origin::with_name("big").await?,
+    );
     let stage = r#"{ plugin = "json-route", config = { member = "/model", backends = { "gpt-4" = "big" } } }"#;
     let more = format!(
         "routing.body = {{ size = \"64B\" }}\n{}{}",

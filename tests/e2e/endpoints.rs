@@ -66,7 +66,10 @@ async fn decided(proxy: &Proxy, target: &str) -> anyhow::Result<(String, String)
 
 #[tokio::test]
 async fn a_backend_that_changes_restarts_no_plugin() -> anyhow::Result<()> {
-    let (one, two) = (Origin::naming("one").await?, Origin::naming("two").await?);
+    let (one, two) = (
+        Origin::with_name("one").await?,
+        Origin::with_name("two").await?,
+    );
     let server = |name: &str, origin: &Origin, keys: &str| {
         let address = origin.address();
         format!("server.{name} = {{ address = \"{address}\"{keys} }}\n")
@@ -93,7 +96,7 @@ async fn a_backend_that_changes_restarts_no_plugin() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_backend_that_comes_or_goes_is_told_to_plugins() -> anyhow::Result<()> {
-    let www = Origin::naming("www").await?;
+    let www = Origin::with_name("www").await?;
     let server = format!("server.s = \"{}\"", www.address());
     let both = [("www", server.clone()), ("more", server.clone())];
     let proxy = Proxy::pointsman_in(tempfile::tempdir()?, &routed(&both[..1])).await?;
@@ -120,7 +123,7 @@ fn plain(backends: &str) -> String {
 }
 
 #[tokio::test]
-async fn slots_and_counters_live_on() -> anyhow::Result<()> {
+async fn slots_and_counters_survive() -> anyhow::Result<()> {
     let (origin, reached, go) = slow_origin().await?;
     let config = |timeout: &str, limit: u32| {
         plain(&format!(
@@ -182,7 +185,7 @@ async fn connections_to_a_server_that_is_gone_are_closed() -> anyhow::Result<()>
         }
     })
     .await?;
-    let new = Origin::naming("new").await?;
+    let new = Origin::with_name("new").await?;
     let config = |origin: &Origin| {
         plain(&format!(
             "[backend.www]\nserver.s = \"{}\"\n",
@@ -212,7 +215,7 @@ async fn connections_to_a_server_that_is_gone_are_closed() -> anyhow::Result<()>
 
 #[tokio::test]
 async fn connections_to_a_backend_that_is_gone_are_closed() -> anyhow::Result<()> {
-    let www = Origin::naming("www").await?;
+    let www = Origin::with_name("www").await?;
     let gone = Origin::scripted(|mut wire, _| async move {
         wire.request().await?;
         wire.send(OK).await?;
@@ -241,8 +244,8 @@ async fn connections_to_a_backend_that_is_gone_are_closed() -> anyhow::Result<()
 // Unreachable servers
 
 #[tokio::test]
-async fn a_dead_address_of_a_name_is_remembered() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+async fn an_unreachable_address_of_a_name_is_skipped() -> anyhow::Result<()> {
+    let origin = Origin::with_name("www").await?;
     // If localhost also has an IPv6 address, nothing listens there.
     let server = format!("server.s = \"localhost:{}\"", origin.address().port());
     let proxy = Setup::before([])
@@ -262,7 +265,7 @@ async fn a_dead_address_of_a_name_is_remembered() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_silent_server_costs_one_request_its_time() -> anyhow::Result<()> {
-    let (hole, origin) = (BlackHole::new().await?, Origin::naming("www").await?);
+    let (hole, origin) = (BlackHole::new().await?, Origin::with_name("www").await?);
     let proxy = Setup::before([hole.address(), origin.address()])
         .top("admin.socket = \"admin.sock\"")
         .backend("timeout.connect = \"200ms\"")
@@ -282,7 +285,7 @@ async fn a_silent_server_costs_one_request_its_time() -> anyhow::Result<()> {
 // Connection reuse
 
 #[tokio::test]
-async fn who_may_use_an_idle_connection() -> anyhow::Result<()> {
+async fn http_reuse_decides_who_uses_an_idle_connection() -> anyhow::Result<()> {
     // The policy; the requests of each client in turn; the number of connections to the server.
     let cases: &[(&str, &[&[&str]], usize)] = &[
         ("never", &[&[GET, GET], &[POST]], 3),
@@ -292,7 +295,7 @@ async fn who_may_use_an_idle_connection() -> anyhow::Result<()> {
         ("always", &[&[GET], &[POST]], 1),
     ];
     for (policy, clients, expected) in cases {
-        let origin = Origin::naming("www").await?;
+        let origin = Origin::with_name("www").await?;
         let proxy = Setup::before([origin.address()])
             .backend(&format!("http_reuse = \"{policy}\""))
             .start()
@@ -343,7 +346,7 @@ async fn the_connection_idle_longest_makes_room() -> anyhow::Result<()> {
         Ok(())
     };
     let first = Origin::scripted(script).await?;
-    let (second, third) = (Origin::naming("2").await?, Origin::naming("3").await?);
+    let (second, third) = (Origin::with_name("2").await?, Origin::with_name("3").await?);
     let servers = [first.address(), second.address(), third.address()];
     let proxy = Setup::before(servers)
         .top("max_connections = 2")

@@ -184,7 +184,7 @@ fn frontend(name: &str, mode: &str, value: usize, keys: &str) -> String {
 bind = "127.0.0.1:0"
 default_backend = "www"
 router.plugin = "./hostile.wasm"
-router.config = {{ mode = "{mode}", value = {value}, is_patient = true }}
+router.config = {{ mode = "{mode}", value = {value}, spare_probe = true }}
 {keys}
 "#
     )
@@ -205,7 +205,7 @@ fn directory() -> anyhow::Result<TempDir> {
 }
 
 /// Returns the status of a response, after checking that it contains none of the guest's text.
-async fn ask(client: &mut Wire) -> anyhow::Result<u16> {
+async fn request(client: &mut Wire) -> anyhow::Result<u16> {
     let response = client.exchange(REQUEST).await?;
     let status = response.head.status()?;
     let body = String::from_utf8(response.body)?;
@@ -222,7 +222,7 @@ async fn ask(client: &mut Wire) -> anyhow::Result<u16> {
 }
 
 #[tokio::test]
-async fn a_fault_costs_its_request_alone() -> anyhow::Result<()> {
+async fn a_fault_fails_only_its_own_request() -> anyhow::Result<()> {
     let server = echo_or_www().await?;
     let mut config = String::from("plugin_cache_dir = \"cache\"\n");
     config += &frontend("good", "harmless", 0, "");
@@ -244,7 +244,7 @@ async fn a_fault_costs_its_request_alone() -> anyhow::Result<()> {
         let address = proxy.addresses_of(&name).next().context("no address")?;
         let mut client = Wire::connect(address).await?;
         for expected in [first, second] {
-            let seen = ask(&mut client)
+            let seen = request(&mut client)
                 .await
                 .with_context(|| format!("{mode} {value}"))?;
             let wanted = match expected {
@@ -290,7 +290,7 @@ async fn a_fault_costs_its_request_alone() -> anyhow::Result<()> {
             )?;
         }
         // Other requests and tunnels continue.
-        assert_eq!(ask(&mut neighbour).await?, 200, "after {mode} {value}");
+        assert_eq!(request(&mut neighbour).await?, 200, "after {mode} {value}");
         passes(&mut tunnel)
             .await
             .with_context(|| format!("after {mode} {value}"))?;
@@ -369,7 +369,7 @@ async fn handles_that_are_kept_are_counted() -> anyhow::Result<()> {
     let mut served = 0;
     while served < 150 {
         // On a busy machine the next instance is late, and requests follow `on_fault` until then.
-        match ask(&mut client).await? {
+        match request(&mut client).await? {
             200 => served += 1,
             status => assert_eq!(status, 503),
         }
@@ -415,7 +415,7 @@ async fn on_fault_leads_to_the_default_backend() -> anyhow::Result<()> {
         let address = proxy.addresses_of(&name).next().context("no address")?;
         let mut client = Wire::connect(address).await?;
         for _ in 0..2 {
-            assert_eq!(ask(&mut client).await.context(*mode)?, 200, "{mode}");
+            assert_eq!(request(&mut client).await.context(*mode)?, 200, "{mode}");
         }
         let mark = format!("frontend={name} ");
         proxy
@@ -457,7 +457,7 @@ async fn with_an_instance_for_each_request_nothing_outlives_it() -> anyhow::Resu
         let address = proxy.addresses_of(name).next().context("no address")?;
         let mut client = Wire::connect(address).await?;
         for status in expected {
-            assert_eq!(ask(&mut client).await?, status, "{name}");
+            assert_eq!(request(&mut client).await?, status, "{name}");
         }
     }
     Ok(())
@@ -491,7 +491,7 @@ async fn with_an_instance_for_each_request_a_fault_costs_that_one() -> anyhow::R
         let address = proxy.addresses_of(mode).next().context("no address")?;
         let mut client = Wire::connect(address).await?;
         for _ in 0..3 {
-            assert_eq!(ask(&mut client).await?, 503, "{mode}");
+            assert_eq!(request(&mut client).await?, 503, "{mode}");
             let response = client.exchange(harmless).await?;
             assert_eq!(response.head.status()?, 200, "after {mode}");
         }
@@ -518,7 +518,7 @@ async fn an_endless_loop_costs_about_its_deadline() -> anyhow::Result<()> {
     let before = processor_time(&proxy)?;
     for _ in 0..TIMES {
         let since = Instant::now();
-        assert_eq!(ask(&mut client).await?, 503);
+        assert_eq!(request(&mut client).await?, 503);
         let passed = since.elapsed();
         assert!(passed + RESOLUTION >= deadline, "{passed:?}");
     }
@@ -543,7 +543,7 @@ fn processor_time(proxy: &Proxy) -> anyhow::Result<Duration> {
 /// refuses the mode `modes`.
 #[tokio::test]
 async fn every_mode_of_the_guest_is_tried() -> anyhow::Result<()> {
-    let server = Origin::naming("www").await?;
+    let server = Origin::with_name("www").await?;
     let config = frontend("a", "modes", 0, "") + &backend(&server);
     let refusal = Proxy::refused_by(pointsman()?, &directory()?, &config).await?;
     let named = refusal
@@ -564,14 +564,14 @@ async fn every_mode_of_the_guest_is_tried() -> anyhow::Result<()> {
 
 /// Sends requests without a pause until it is stopped, and returns the times of each request and
 /// its response.
-async fn keep_asking(
+async fn send_repeatedly(
     mut client: Wire,
     stop: Arc<AtomicBool>,
 ) -> anyhow::Result<Vec<(Instant, Instant)>> {
     let mut answered = Vec::new();
     while !stop.load(Ordering::Relaxed) {
         let asked = Instant::now();
-        ensure!(ask(&mut client).await? == 200);
+        ensure!(request(&mut client).await? == 200);
         answered.push((asked, Instant::now()));
     }
     Ok(answered)
@@ -579,7 +579,7 @@ async fn keep_asking(
 
 /// Of two workers, one serves while the other is in a plugin's loop.
 #[tokio::test]
-async fn a_loop_holds_up_one_worker_alone() -> anyhow::Result<()> {
+async fn a_loop_delays_only_one_worker() -> anyhow::Result<()> {
     let deadline = Duration::from_secs(3);
     let server = echo_or_www().await?;
     let config = String::from("workers = 2\nlog.access = false\n")
@@ -593,12 +593,12 @@ async fn a_loop_holds_up_one_worker_alone() -> anyhow::Result<()> {
     let mut clients = tokio::task::JoinSet::new();
     for _ in 0..8 {
         let mut client = Wire::connect(good).await?;
-        assert_eq!(ask(&mut client).await?, 200);
-        clients.spawn(keep_asking(client, Arc::clone(&stop)));
+        assert_eq!(request(&mut client).await?, 200);
+        clients.spawn(send_repeatedly(client, Arc::clone(&stop)));
     }
     let spin = proxy.addresses_of("spin").next().context("spin")?;
     let mut slow = Wire::connect(spin).await?;
-    assert_eq!(ask(&mut slow).await?, 503);
+    assert_eq!(request(&mut slow).await?, 503);
     stop.store(true, Ordering::Relaxed);
     let answers: anyhow::Result<Vec<_>> = clients.join_all().await.into_iter().collect();
     let answers = answers?.concat();
@@ -618,7 +618,7 @@ async fn a_loop_holds_up_one_worker_alone() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_plugin_that_cannot_serve_never_starts() -> anyhow::Result<()> {
-    let server = Origin::naming("www").await?;
+    let server = Origin::with_name("www").await?;
     let directory = directory()?;
     std::fs::write(directory.path().join("text.wasm"), "not a component")?;
     std::fs::write(directory.path().join("empty.wasm"), "")?;
@@ -627,7 +627,7 @@ async fn a_plugin_that_cannot_serve_never_starts() -> anyhow::Result<()> {
     // Long enough to grow beyond the memory limit, even on a busy machine.
     let limits = "router.limits.configure_deadline = \"2s\"";
     let mode = |mode: &str| frontend("a", mode, 1, limits) + &backend(&server);
-    let hasty = |name: &str| mode(name).replace(", is_patient = true", "");
+    let hasty = |name: &str| mode(name).replace(", spare_probe = true", "");
     let file = |name: &str| mode("harmless").replace("./hostile.wasm", name);
     for (config, line, key, words) in [
         (mode("configure-error"), 0, "router", "a\\nb"),

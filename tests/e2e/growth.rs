@@ -29,7 +29,7 @@ fn config(routers: usize, more: &str, www: &Origin) -> String {
          log.access = true\n\
          [frontend.http-in]\nbind = \"127.0.0.1:0\"\ndefault_backend = \"www\"\n\
          router.plugin = \"./plugin.wasm\"\nrouter.limits.deadline = \"20s\"\n\
-         router.config = {{ mode = \"harmless\", is_patient = true }}\n{}{more}\
+         router.config = {{ mode = \"harmless\", spare_probe = true }}\n{}{more}\
          [backend.www]\nserver.www = \"{}\"\n",
         others.collect::<String>(),
         www.address()

@@ -273,7 +273,7 @@ async fn a_client_that_resets_a_stream_cancels_it_at_the_server() -> anyhow::Res
 /// if the stream was reset before that.
 #[tokio::test]
 async fn a_body_may_end_after_the_response() -> anyhow::Result<()> {
-    let www = Origin::naming("www").await?;
+    let www = Origin::with_name("www").await?;
     let proxy = proxy(www.address(), "", "").await?;
     let client = Http2Client::connect(proxy.address()).await?;
     let request = Request::post("http://www.test.tld/").header("content-length", "5");

@@ -20,11 +20,11 @@ use crate::tunnels::{config, echo, open, passes};
 const REQUEST: &str = "GET / HTTP/1.1\r\nHost: www.test.tld\r\n\r\n";
 
 /// Long enough for a response that must not come.
-const WHILE: Duration = Duration::from_millis(400);
+const NO_RESPONSE_WAIT: Duration = Duration::from_millis(400);
 
 /// Sends a request, and checks that it waits.
 async fn wait_in_line(proxy: SocketAddr) -> anyhow::Result<Wire> {
-    let mut client = Wire::connect(proxy).await?.with_deadline(WHILE);
+    let mut client = Wire::connect(proxy).await?.with_deadline(NO_RESPONSE_WAIT);
     client.send(REQUEST).await?;
     let early = client.response("GET").await;
     ensure!(early.is_err(), "beyond the limit, but served: {early:?}");
@@ -33,7 +33,7 @@ async fn wait_in_line(proxy: SocketAddr) -> anyhow::Result<Wire> {
 
 #[tokio::test]
 async fn at_the_limit_clients_wait_until_others_end() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     for (limit, workers) in [(1, 1), (1, 2), (3, 2)] {
         let top = format!("max_connections = {limit}\nworkers = {workers}");
         let proxy = Proxy::pointsman(&config(&top, "", "", origin.address())).await?;
@@ -72,7 +72,9 @@ async fn tunnels_count_to_their_end() -> anyhow::Result<()> {
     let top = "max_connections = 1\nworkers = 2";
     let proxy = Proxy::pointsman(&config(top, "", "", origin.address())).await?;
     let mut first = open(proxy.address()).await?;
-    let mut next = Wire::connect(proxy.address()).await?.with_deadline(WHILE);
+    let mut next = Wire::connect(proxy.address())
+        .await?
+        .with_deadline(NO_RESPONSE_WAIT);
     next.send(crate::tunnels::handshake("www")).await?;
     assert!(next.response("GET").await.is_err());
     passes(&mut first).await?;
@@ -85,7 +87,7 @@ async fn tunnels_count_to_their_end() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn the_limit_holds_over_all_frontends() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let other = "[frontend.other]\nbind = \"127.0.0.1:0\"\ndefault_backend = \"www\"";
     let config = config("max_connections = 1", other, "", origin.address());
     let proxy = Proxy::pointsman(&config).await?;
@@ -101,7 +103,7 @@ async fn the_limit_holds_over_all_frontends() -> anyhow::Result<()> {
 /// A client that was refused, or whose response came early, releases its slot at once, although the
 /// proxy still reads from it.
 #[tokio::test]
-async fn a_client_with_nothing_to_ask_gives_its_slot_back_at_once() -> anyhow::Result<()> {
+async fn a_refused_client_returns_its_slot_at_once() -> anyhow::Result<()> {
     let origin = Origin::scripted(|mut wire, _| async move {
         while wire.head().await.is_ok() {
             wire.send("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nwww")
@@ -163,7 +165,7 @@ fn with_few_descriptors(limit: usize) -> anyhow::Result<Command> {
 
 #[tokio::test]
 async fn too_few_descriptors_are_an_error_with_both_numbers() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let port = ReservedPort::new()?;
     let config = |top: &str| {
         let config = config(top, "", "", origin.address());
@@ -191,7 +193,7 @@ async fn too_few_descriptors_are_an_error_with_both_numbers() -> anyhow::Result<
 /// can be open, and the sockets can still be passed on.
 #[tokio::test]
 async fn as_many_descriptors_are_reserved_as_are_used() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let binds: Vec<_> = (1..=16)
         .map(|host| format!("\"127.0.0.{host}:0\""))
         .collect();
@@ -236,7 +238,7 @@ async fn as_many_descriptors_are_reserved_as_are_used() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn without_a_limit_there_are_as_many_as_descriptors_allow() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let config = config("workers = 2", "", "", origin.address());
     let directory = tempfile::tempdir()?;
     let proxy = Proxy::pointsman_by(with_few_descriptors(500)?, directory, &config).await?;
@@ -262,7 +264,7 @@ async fn without_a_limit_there_are_as_many_as_descriptors_allow() -> anyhow::Res
 /// because nothing else leads to this state.
 #[tokio::test]
 async fn accepting_goes_on_after_descriptors_ran_out() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let proxy = Proxy::pointsman(&config("", "", "", origin.address())).await?;
     let soft_limit = |limit: &str| -> anyhow::Result<()> {
         let status = Command::new("prlimit")
@@ -288,7 +290,7 @@ async fn accepting_goes_on_after_descriptors_ran_out() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn unknown_users_and_groups_are_errors() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     for (key, name) in [
         ("user", "nobody-of-that-name"),
         ("group", "no-group-of-that-name"),
@@ -305,7 +307,7 @@ async fn unknown_users_and_groups_are_errors() -> anyhow::Result<()> {
 /// another user is an error.
 #[tokio::test]
 async fn the_sockets_are_bound_before_rights_are_given_up() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let group = ["nogroup", "nobody"]
         .into_iter()
         .find(|name| matches!(Group::from_name(name), Ok(Some(_))))
@@ -373,7 +375,7 @@ async fn the_sockets_are_bound_before_rights_are_given_up() -> anyhow::Result<()
 
 #[tokio::test]
 async fn every_kind_of_address_is_served() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let directory = tempfile::tempdir()?;
     let unix = directory.path().join("p.sock");
     let port = ReservedPort::new()?;
@@ -435,7 +437,7 @@ pub(crate) async fn assert_answers(path: &Path) -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_unix_socket_is_replaced_where_nobody_listens() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("p.sock");
     let config = config("", "", "", origin.address())
@@ -465,7 +467,7 @@ async fn a_unix_socket_is_replaced_where_nobody_listens() -> anyhow::Result<()> 
 
 #[tokio::test]
 async fn an_address_in_use_is_an_error() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let first = Proxy::pointsman(&config("", "", "", origin.address())).await?;
     let listener = TcpListener::bind("127.0.0.1:0")?;
     for taken in [first.address(), listener.local_addr()?] {

@@ -23,7 +23,7 @@ async fn record(setup: &Setup) -> anyhow::Result<String> {
 }
 
 #[tokio::test]
-async fn causes_of_failed_connections_are_told_apart() -> anyhow::Result<()> {
+async fn causes_of_failed_connections_are_distinguished() -> anyhow::Result<()> {
     // Bound, but not listening.
     let closed = ReservedPort::new()?;
     let hole = BlackHole::new().await?;
@@ -63,7 +63,7 @@ async fn a_request_that_nothing_matches_has_no_route() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_is_told_from_one_that_is_wrong() -> anyhow::Result<()> {
+async fn a_truncated_body_is_distinguished_from_an_invalid_one() -> anyhow::Result<()> {
     let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
     for (body, end) in [
         ("5\r\nhello", "server-closed"),
@@ -187,11 +187,11 @@ async fn lines_of_a_plugin_are_bounded_for_each_version() -> anyhow::Result<()> 
     const REQUESTS: u64 = 20;
     const LINES: u64 = 50;
     for isolation in ["instance", "request"] {
-        let www = Origin::naming("www").await?;
+        let www = Origin::with_name("www").await?;
         let keys = format!("router.isolation = \"{isolation}\"");
         let config = with_address(&config("log-flood", &keys, &www)).replace(
-            "is_patient = true",
-            &format!("is_patient = true, value = {LINES}"),
+            "spare_probe = true",
+            &format!("spare_probe = true, value = {LINES}"),
         );
         let proxy = Proxy::pointsman_in(directory()?, &config).await?;
         let dropped = async || {
@@ -236,7 +236,7 @@ async fn lines_about_a_request_have_its_id() -> anyhow::Result<()> {
         ("trap-unreachable", "plugin fault", "instance"),
     ] {
         let is_fault = mode.starts_with("trap");
-        let www = Origin::naming("www").await?;
+        let www = Origin::with_name("www").await?;
         let keys =
             format!("router.isolation = \"{isolation}\"\nrouter.on_fault = \"default-backend\"");
         let proxy = Proxy::pointsman_in(directory()?, &config(mode, &keys, &www)).await?;

@@ -15,7 +15,7 @@ const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 /// More than all socket buffers on the path can hold.
 const LARGE: usize = 32 * 1024 * 1024;
 /// A transfer without progress for this long has stopped.
-const STILL: Duration = Duration::from_millis(500);
+const STALL_TIME: Duration = Duration::from_millis(500);
 /// Number of transfers that stall at once.
 const STALLED: usize = 200;
 /// Maximum memory of one stalled transfer, both sides together.
@@ -96,11 +96,11 @@ async fn flood(wire: &mut Wire, framing: &str) {
         Ok(())
     };
     // The peer is not meant to read all of it.
-    let _ = timeout(STILL, sending).await;
+    let _ = timeout(STALL_TIME, sending).await;
 }
 
 #[tokio::test]
-async fn stalled_transfers_hold_little_and_give_it_back() -> anyhow::Result<()> {
+async fn stalled_transfers_hold_little_memory_and_return_it() -> anyhow::Result<()> {
     for &stall in STALLS {
         let held = Arc::new(Semaphore::new(0));
         let done = Arc::new(Notify::new());
@@ -164,7 +164,7 @@ async fn stalled_transfers_hold_little_and_give_it_back() -> anyhow::Result<()> 
 }
 
 #[tokio::test]
-async fn idle_connections_hold_hardly_anything() -> anyhow::Result<()> {
+async fn idle_connections_hold_little_memory() -> anyhow::Result<()> {
     let served = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&served);
     let origin = Origin::scripted(move |mut wire, _| {

@@ -91,7 +91,7 @@ pub(crate) fn with_address(config: &str) -> String {
 
 #[tokio::test]
 async fn prometheus_reads_what_the_manual_lists() -> anyhow::Result<()> {
-    let www = Origin::naming("www").await?;
+    let www = Origin::with_name("www").await?;
     let proxy =
         Proxy::pointsman_in(directory()?, &with_address(&config("error", "", &www))).await?;
     status(&proxy).await?;
@@ -149,7 +149,7 @@ fn parse(format: &str, metrics: &Metrics) -> anyhow::Result<String> {
 
 #[tokio::test]
 async fn a_histogram_has_every_call() -> anyhow::Result<()> {
-    let www = Origin::naming("www").await?;
+    let www = Origin::with_name("www").await?;
     let keys = "router.on_fault = \"default-backend\"\nrouter.max_faults = 1000";
     let config = with_address(&config("error", keys, &www));
     let proxy = Proxy::pointsman_in(directory()?, &config).await?;
@@ -198,7 +198,10 @@ async fn a_histogram_has_every_call() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn no_counter_falls_or_ends() -> anyhow::Result<()> {
-    let (www, other) = (Origin::naming("www").await?, Origin::naming("other").await?);
+    let (www, other) = (
+        Origin::with_name("www").await?,
+        Origin::with_name("other").await?,
+    );
     let first = with_address(&config("harmless", "", &www));
     let proxy = Proxy::pointsman_in(directory()?, &first).await?;
     let path = proxy.directory().join("next.wasm");

@@ -45,8 +45,8 @@ fn last(origin: &Origin) -> anyhow::Result<Head> {
 
 /// A stranger cannot claim an origin: the server gets none of its claims, in any spelling.
 #[tokio::test]
-async fn a_stranger_says_nothing_of_its_origin() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+async fn an_untrusted_client_cannot_set_its_origin() -> anyhow::Result<()> {
+    let origin = Origin::with_name("www").await?;
     let claims: Vec<_> = CLAIMS
         .iter()
         .flat_map(|name| {
@@ -73,7 +73,7 @@ async fn a_stranger_says_nothing_of_its_origin() -> anyhow::Result<()> {
 /// first proxy, which the second one trusts.
 #[tokio::test]
 async fn behind_a_trusted_proxy_everything_agrees() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let trusting = "forwarded.trusted_proxies = [\"127.0.0.1\", \"10.0.0.0/8\"]";
     let inner = Setup::before([origin.address()])
         .frontend(trusting)
@@ -127,7 +127,7 @@ async fn behind_a_trusted_proxy_everything_agrees() -> anyhow::Result<()> {
 /// A peer over a Unix socket has no address, but can still be trusted.
 #[tokio::test]
 async fn peers_of_unix_sockets() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let directory = tempfile::tempdir()?;
     let socket = |name: &str| directory.path().join(name);
     let frontend = |name: &str, more: &str| {

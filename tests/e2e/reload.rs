@@ -12,7 +12,7 @@ use crate::tunnels::{handshake, passes};
 #[tokio::test]
 async fn a_new_configuration_takes_over() -> anyhow::Result<()> {
     let (www, proxy) = start("harmless", "").await?;
-    let other = Origin::naming("other").await?;
+    let other = Origin::with_name("other").await?;
     let mut tunnel = Wire::connect(proxy.address()).await?;
     assert_eq!(tunnel.exchange(handshake("www")).await?.head.status()?, 101);
     let mut kept = Wire::connect(proxy.address()).await?;
@@ -75,7 +75,10 @@ async fn a_new_configuration_takes_over() -> anyhow::Result<()> {
 /// in their queues.
 #[tokio::test]
 async fn an_address_moves_to_another_frontend() -> anyhow::Result<()> {
-    let (one, two) = (Origin::naming("one").await?, Origin::naming("two").await?);
+    let (one, two) = (
+        Origin::with_name("one").await?,
+        Origin::with_name("two").await?,
+    );
     // The frontends have other names in each turn.
     let config = |turn: usize, frontends: [(&str, &str); 2]| {
         let [one, two] = [&one, &two].map(|origin| origin.address().to_string());
@@ -123,7 +126,7 @@ async fn an_address_moves_to_another_frontend() -> anyhow::Result<()> {
 /// A backend that has not changed keeps its connections.
 #[tokio::test]
 async fn a_backend_that_stays_keeps_its_connections() -> anyhow::Result<()> {
-    let www = Origin::naming("www").await?;
+    let www = Origin::with_name("www").await?;
     let config = |timeout: &str| {
         format!(
             "workers = 1\nadmin.socket = \"admin.sock\"\n\
@@ -233,7 +236,7 @@ async fn slots_queues_and_counters_outlive_a_reload() -> anyhow::Result<()> {
 #[tokio::test]
 async fn keys_that_take_a_restart_are_named() -> anyhow::Result<()> {
     let (www, proxy) = start("harmless", "").await?;
-    let other = Origin::naming("other").await?;
+    let other = Origin::with_name("other").await?;
     let config = config("harmless", "", &www);
     let changed = config.replace(&www.address().to_string(), &other.address().to_string());
     let workers = pointsman_workers(&proxy).await?;
@@ -269,7 +272,7 @@ async fn pointsman_workers(proxy: &Proxy) -> anyhow::Result<u64> {
 #[tokio::test]
 async fn servers_are_usable_with_or_without_a_free_slot() -> anyhow::Result<()> {
     let (release, www) = holding().await?;
-    let seen = Origin::naming("seen").await?;
+    let seen = Origin::with_name("seen").await?;
     let backends = ["2-0-0", "2-1-0", "2-2-0"]
         .map(|name| format!("[backend.{name}]\nserver.seen = \"{}\"\n", seen.address()));
     let directory = crate::swaps::directory()?;

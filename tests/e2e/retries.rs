@@ -15,9 +15,9 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 #[tokio::test]
 async fn servers_take_turns_in_their_order() -> anyhow::Result<()> {
     let origins = [
-        Origin::naming("a").await?,
-        Origin::naming("b").await?,
-        Origin::naming("c").await?,
+        Origin::with_name("a").await?,
+        Origin::with_name("b").await?,
+        Origin::with_name("c").await?,
     ];
     let proxy = Setup::before(origins.iter().map(Origin::address))
         .start()
@@ -38,7 +38,7 @@ async fn servers_take_turns_in_their_order() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_refused_connection_goes_on_to_the_next_server() -> anyhow::Result<()> {
     let (first, last) = (ReservedPort::new()?, ReservedPort::new()?);
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let servers = [first.address(), origin.address(), last.address()];
     let proxy = Setup::before(servers).start().await?;
     let mut client = Wire::connect(proxy.address()).await?;
@@ -57,7 +57,7 @@ async fn a_refused_connection_goes_on_to_the_next_server() -> anyhow::Result<()>
 
 #[tokio::test]
 async fn a_refused_address_goes_on_to_the_next_of_the_name() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     // Only one of localhost's two addresses has a server.
     let server = format!("server.s = \"localhost:{}\"", origin.address().port());
     let proxy = Setup::before([]).backend(&server).start().await?;
@@ -107,7 +107,7 @@ async fn a_full_server_leaves_the_request_to_the_next() -> anyhow::Result<()> {
         }
     })
     .await?;
-    let free = Origin::naming("free").await?;
+    let free = Origin::with_name("free").await?;
     let proxy = Setup::before([])
         .backend(&format!(
             "server.a = {{ address = \"{}\", max_requests = 1 }}",
@@ -299,7 +299,7 @@ async fn a_connection_reset_while_idle_is_not_used() -> anyhow::Result<()> {
 async fn a_new_connection_that_ends_is_502_at_once() -> anyhow::Result<()> {
     let origin =
         Origin::scripted(|mut wire, _| async move { wire.request().await.map(drop) }).await?;
-    let other = Origin::naming("other").await?;
+    let other = Origin::with_name("other").await?;
     let proxy = Setup::before([origin.address(), other.address()])
         .start()
         .await?;

@@ -94,8 +94,8 @@ pub(crate) struct Backends {
 impl Backends {
     pub(crate) async fn start() -> anyhow::Result<Self> {
         Ok(Self {
-            www: Origin::naming("www").await?,
-            node: Origin::naming("node").await?,
+            www: Origin::with_name("www").await?,
+            node: Origin::with_name("node").await?,
         })
     }
 

@@ -16,7 +16,7 @@ mod socketio;
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
-use pointsman_tests::{DEADLINE, Mood, MoodyOrigin, Proxy, Wire, log_field};
+use pointsman_tests::{Behavior, DEADLINE, ProgrammableOrigin, Proxy, Wire, log_field};
 use serde_json::Value;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: www.test.tld\r\n\r\n";
@@ -50,9 +50,9 @@ async fn answer(client: &mut Wire, request: impl AsRef<[u8]>) -> anyhow::Result<
 }
 
 /// Sets how all of these servers treat requests from now on.
-fn set_all(origins: &[MoodyOrigin], mood: Mood) {
+fn set_all(origins: &[ProgrammableOrigin], behavior: Behavior) {
     for origin in origins {
-        origin.set(mood);
+        origin.set(behavior);
     }
 }
 

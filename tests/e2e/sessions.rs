@@ -56,7 +56,7 @@ fn place(bind: &Value, origin: &Origin) -> anyhow::Result<(TempDir, Value)> {
 
 #[tokio::test]
 async fn the_version_of_a_request() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let bind = json!({"address": "127.0.0.1:0", "h2c": true});
     let (directory, config) = place(&bind, &origin)?;
     let proxy = Proxy::pointsman_in(directory, &toml::to_string(&config)?).await?;
@@ -109,7 +109,7 @@ fn issued(
 
 #[tokio::test]
 async fn a_session_and_the_certificate_of_its_client() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let bind = json!({"address": "127.0.0.1:0", "tls": "site"});
     let (directory, mut config) = place(&bind, &origin)?;
 
@@ -189,7 +189,7 @@ fn sha256(bytes: &[u8], folder: &Path) -> anyhow::Result<String> {
 /// `pointsman route` reports the decision for a session that its options describe.
 #[tokio::test]
 async fn a_session_that_the_command_line_describes() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let (directory, config) = place(&json!("127.0.0.1:0"), &origin)?;
     fs::write(
         directory.path().join("pointsman.toml"),

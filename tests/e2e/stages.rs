@@ -11,11 +11,11 @@ use crate::tunnels::echo_or_www;
 
 /// The hostile guest, which is harmless in this mode.
 const FIRST: &str = r#"{ plugin = "./plugin.wasm",
-    limits.deadline = "20s", config = { mode = "harmless", is_patient = true } }"#;
+    limits.deadline = "20s", config = { mode = "harmless", spare_probe = true } }"#;
 
 /// The same file under another name.
 const SECOND: &str = r#"{ name = "second", plugin = "./plugin.wasm",
-    limits.deadline = "20s", config = { mode = "harmless", is_patient = true } }"#;
+    limits.deadline = "20s", config = { mode = "harmless", spare_probe = true } }"#;
 
 /// A bundled plugin that lets all clients pass.
 const ALL: &str = r#"{ plugin = "address-list", config.default = "allow" }"#;

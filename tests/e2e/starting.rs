@@ -60,8 +60,8 @@ pub(crate) async fn handles(process: u32, signal: Signal) -> anyhow::Result<()> 
 }
 
 #[tokio::test]
-async fn what_a_signal_asks_for_is_done_once_it_serves() -> anyhow::Result<()> {
-    let www = Origin::naming("www").await?;
+async fn a_signal_during_the_start_takes_effect_once_the_process_serves() -> anyhow::Result<()> {
+    let www = Origin::with_name("www").await?;
     for (signal, done) in [
         (Signal::SIGHUP, "configuration in force"),
         (Signal::SIGUSR2, "replaced by another process"),
@@ -85,7 +85,7 @@ async fn what_a_signal_asks_for_is_done_once_it_serves() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_signal_to_stop_ends_the_start() -> anyhow::Result<()> {
-    let www = Origin::naming("www").await?;
+    let www = Origin::with_name("www").await?;
     let plugin = "router.plugin = \"./plugin.wasm\"\nrouter.config.mode = \"configure-spin\"\n\
                   router.limits.configure_deadline = \"10m\"";
     for keys in [

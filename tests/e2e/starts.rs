@@ -44,9 +44,8 @@ async fn status(client: &mut Wire) -> anyhow::Result<u16> {
 /// An instance that takes long to start holds up only its own request. Each request has its own
 /// instance, whose `configure` waits for half a second.
 #[tokio::test]
-async fn an_instance_that_takes_long_to_start_holds_up_its_own_request_alone() -> anyhow::Result<()>
-{
-    let www = Origin::naming("www").await?;
+async fn an_instance_that_starts_slowly_delays_only_its_own_request() -> anyhow::Result<()> {
+    let www = Origin::with_name("www").await?;
     let keys = "router.isolation = \"request\"\n\
                 router.limits.deadline = \"20s\"\n\
                 router.config = { configure = [{ sleep = 500 }], route = [\"clock\"] }";
@@ -87,7 +86,7 @@ async fn an_instance_that_takes_long_to_start_holds_up_its_own_request_alone() -
 /// decides.
 #[tokio::test]
 async fn a_reload_fails_no_request_that_waits() -> anyhow::Result<()> {
-    let www = Origin::naming("www").await?;
+    let www = Origin::with_name("www").await?;
     let keys = |steps: &str| {
         config(
             &format!(
@@ -119,7 +118,7 @@ async fn a_reload_fails_no_request_that_waits() -> anyhow::Result<()> {
 /// Starts a proxy whose plugin's `configure` loops from a point in time on. By then the proxy has
 /// started, and the plugin's instance is gone.
 async fn spinning(keys: &str) -> anyhow::Result<(Origin, Proxy)> {
-    let www = Origin::naming("www").await?;
+    let www = Origin::with_name("www").await?;
     let harmless = Duration::from_secs(3);
     let end = Instant::now() + harmless;
     let moment = SystemTime::now() + harmless;
@@ -127,7 +126,7 @@ async fn spinning(keys: &str) -> anyhow::Result<(Origin, Proxy)> {
     let keys = format!(
         "router.fault_window = \"1h\"\n{keys}\n\
          router.config = {{ configure = [{{ after = [{moment}, [{{ spin = 600000 }}]] }}], \
-         route = [\"exit\"], is_patient = true }}"
+         route = [\"exit\"], spare_probe = true }}"
     );
     let proxy = start("guest-wasi", &config(&keys, &[&www])).await?;
     tokio::time::sleep_until(end).await;
@@ -139,7 +138,7 @@ async fn spinning(keys: &str) -> anyhow::Result<(Origin, Proxy)> {
 
 /// A `configure` that would loop for ten minutes holds up no other request.
 #[tokio::test]
-async fn a_configure_that_loops_holds_up_nobody() -> anyhow::Result<()> {
+async fn a_looping_configure_delays_no_request() -> anyhow::Result<()> {
     let (_www, proxy) = spinning("router.limits.configure_deadline = \"10m\"").await?;
     let mut slow = client(&proxy, "slow").await?;
     let mut other = client(&proxy, "other").await?;
@@ -151,7 +150,7 @@ async fn a_configure_that_loops_holds_up_nobody() -> anyhow::Result<()> {
 }
 
 /// Sends requests until the log has `line`.
-async fn asked_until(proxy: &Proxy, line: &str) -> anyhow::Result<()> {
+async fn request_until(proxy: &Proxy, line: &str) -> anyhow::Result<()> {
     let mut slow = client(proxy, "slow").await?;
     let asked = async {
         loop {
@@ -174,7 +173,7 @@ async fn asked_until(proxy: &Proxy, line: &str) -> anyhow::Result<()> {
 async fn requests_that_a_failed_start_fails_are_faults() -> anyhow::Result<()> {
     let keys = "router.max_faults = 5\nrouter.limits.configure_deadline = \"100ms\"";
     let (_www, proxy) = spinning(keys).await?;
-    asked_until(
+    request_until(
         &proxy,
         "too many faults: plugin calls suspended for a while",
     )
@@ -185,5 +184,5 @@ async fn requests_that_a_failed_start_fails_are_faults() -> anyhow::Result<()> {
 async fn a_plugin_that_cannot_be_started_again_is_left_alone() -> anyhow::Result<()> {
     let keys = "router.max_faults = 1000000\nrouter.limits.configure_deadline = \"100ms\"";
     let (_www, proxy) = spinning(keys).await?;
-    asked_until(&proxy, "cannot be started again").await
+    request_until(&proxy, "cannot be started again").await
 }

@@ -62,7 +62,7 @@ admin.socket = "admin.sock"
 bind = "127.0.0.1:0"
 default_backend = "www"
 router.plugin = "./plugin.wasm"
-router.config = {{ mode = "{mode}", is_patient = true }}
+router.config = {{ mode = "{mode}", spare_probe = true }}
 router.limits.deadline = "20s"
 {keys}
 
@@ -390,7 +390,7 @@ fn leb(mut number: usize) -> Vec<u8> {
 
 /// If a compiler is killed, as the kernel does when memory runs out, only its swap fails.
 #[tokio::test]
-async fn a_compiler_that_is_killed_takes_nothing_with_it() -> anyhow::Result<()> {
+async fn a_killed_compiler_harms_nothing_else() -> anyhow::Result<()> {
     let (_www, proxy) = start("harmless", "").await?;
     proxy.ctl(&["log-level", "debug"]).await?;
     let heavy = slow_to_compile(&guest("guest-hostile")?, 3000);

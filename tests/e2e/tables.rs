@@ -29,7 +29,7 @@ fn config(www: &Origin, table: &str, lines: &str) -> String {
 }
 
 async fn start(table: &str, text: &str, lines: &str) -> anyhow::Result<(Origin, Proxy)> {
-    let www = Origin::naming("www").await?;
+    let www = Origin::with_name("www").await?;
     let directory = tempfile::tempdir()?;
     let name = table.split('"').nth(1).context("a file")?;
     write(directory.path(), name, text)?;
@@ -190,7 +190,7 @@ async fn changes_that_end_with_a_reload() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_table_is_not_for_everybody_on_the_machine() -> anyhow::Result<()> {
+async fn tables_are_accessible_only_over_the_unix_socket() -> anyhow::Result<()> {
     let (_www, proxy) = start("file = \"t.csv\"", "a,secret\n", "").await?;
     let line = proxy.line_with("admin interface, read-only").await?;
     let address = log_field(&line, "address").context("address")?;
@@ -209,7 +209,7 @@ async fn a_table_is_not_for_everybody_on_the_machine() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_start_with_a_wrong_table() -> anyhow::Result<()> {
-    let www = Origin::naming("www").await?;
+    let www = Origin::with_name("www").await?;
     let refusal = Proxy::refused(&config(&www, "file = \"absent.csv\"", "")).await?;
     assert_eq!(refusal.code, Some(64));
     let errors = refusal.log;

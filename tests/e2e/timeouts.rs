@@ -65,7 +65,7 @@ async fn long_pause() {
 
 #[tokio::test]
 async fn a_head_that_takes_too_long_is_answered_408() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let setup = Setup::before([origin.address()]).frontend("timeout.request_header = \"400ms\"");
     let proxy = setup.start().await?;
     let mut fresh = Wire::connect(proxy.address()).await?;
@@ -85,7 +85,7 @@ async fn a_head_that_takes_too_long_is_answered_408() -> anyhow::Result<()> {
 /// attack.
 #[tokio::test]
 async fn a_head_that_trickles_is_answered_408() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let setup = Setup::before([origin.address()]).frontend("timeout.request_header = \"400ms\"");
     let proxy = setup.start().await?;
     let mut client = Wire::connect(proxy.address()).await?;
@@ -97,7 +97,7 @@ async fn a_head_that_trickles_is_answered_408() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_head_in_two_parts_is_in_time() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let setup = Setup::before([origin.address()]).frontend("timeout.request_header = \"400ms\"");
     let proxy = setup.start().await?;
     let mut client = Wire::connect(proxy.address()).await?;
@@ -112,8 +112,8 @@ async fn a_head_in_two_parts_is_in_time() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_client_that_says_nothing_is_let_go() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+async fn a_silent_client_is_disconnected() -> anyhow::Result<()> {
+    let origin = Origin::with_name("www").await?;
     let setup = Setup::before([origin.address()]).frontend("timeout.request_header = \"400ms\"");
     let proxy = setup.start().await?;
     let mut client = Wire::connect(proxy.address()).await?;
@@ -124,8 +124,8 @@ async fn a_client_that_says_nothing_is_let_go() -> anyhow::Result<()> {
 // timeout.keep_alive
 
 #[tokio::test]
-async fn an_idle_client_is_let_go() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+async fn an_idle_client_is_disconnected() -> anyhow::Result<()> {
+    let origin = Origin::with_name("www").await?;
     let setup = Setup::before([origin.address()]).frontend("timeout.keep_alive = \"400ms\"");
     let proxy = setup.start().await?;
     let mut client = Wire::connect(proxy.address()).await?;
@@ -140,7 +140,7 @@ async fn an_idle_client_is_let_go() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_slow_answer_is_no_idleness() -> anyhow::Result<()> {
+async fn a_slow_response_does_not_make_the_client_idle() -> anyhow::Result<()> {
     let origin = Origin::scripted(|mut wire, _| async move {
         wire.request().await?;
         long_pause().await;
@@ -180,7 +180,7 @@ async fn an_upload_that_stalls_is_answered_408() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_slow_upload_is_progress() -> anyhow::Result<()> {
+async fn a_slow_upload_does_not_time_out() -> anyhow::Result<()> {
     let origin = Origin::answering(OK).await?;
     let setup = Setup::before([origin.address()])
         .frontend("timeout.client = \"400ms\"")
@@ -211,7 +211,7 @@ async fn large_origin() -> anyhow::Result<Origin> {
 }
 
 #[tokio::test]
-async fn a_client_that_stops_reading_is_let_go() -> anyhow::Result<()> {
+async fn a_client_that_stops_reading_is_disconnected() -> anyhow::Result<()> {
     let origin = large_origin().await?;
     let setup = Setup::before([origin.address()]).frontend("timeout.client = \"400ms\"");
     let proxy = setup.start().await?;
@@ -225,7 +225,7 @@ async fn a_client_that_stops_reading_is_let_go() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_slow_reader_is_progress() -> anyhow::Result<()> {
+async fn a_slow_reader_does_not_time_out() -> anyhow::Result<()> {
     let origin = large_origin().await?;
     let setup = Setup::before([origin.address()])
         .frontend("timeout.client = \"400ms\"")
@@ -261,7 +261,7 @@ async fn a_server_that_does_not_accept_is_503() -> anyhow::Result<()> {
     assert_eq!(response.head.status()?, 503);
 
     // The proxy then tries the next server.
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let setup = Setup::before([address, origin.address()]).backend("timeout.connect = \"400ms\"");
     let proxy = setup.start().await?;
     let mut client = Wire::connect(proxy.address()).await?;
@@ -347,7 +347,7 @@ async fn requests_wait_for_the_slot_in_turn() -> anyhow::Result<()> {
 
 /// A client that leaves the queue takes no slot with it.
 #[tokio::test]
-async fn a_client_that_leaves_the_queue_frees_its_place() -> anyhow::Result<()> {
+async fn a_client_that_leaves_the_queue_makes_room() -> anyhow::Result<()> {
     let (_origin, setup, reached, go) = one_slot("20s").await?;
     let setup = setup.frontend("timeout.client_fin = \"50ms\"");
     let proxy = setup.start().await?;

@@ -40,7 +40,7 @@ impl Site {
         tls: &str,
         prepare: impl FnOnce(&Path, &Authority) -> anyhow::Result<()>,
     ) -> anyhow::Result<Site> {
-        let www = Origin::naming("www").await?;
+        let www = Origin::with_name("www").await?;
         let (directory, authority) = folder()?;
         prepare(directory.path(), &authority)?;
         let config = config(www.address(), frontend, tls);

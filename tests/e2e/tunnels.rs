@@ -156,7 +156,7 @@ async fn a_websocket_opens_through_either_backend() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn handshakes_against_the_rules_are_400() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let proxy = Proxy::pointsman(&config("", "", "", origin.address())).await?;
     let good = handshake("www");
     for request in [
@@ -178,7 +178,7 @@ async fn handshakes_against_the_rules_are_400() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn connect_is_405() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let proxy = Proxy::pointsman(&config("", "", "", origin.address())).await?;
     let mut client = Wire::connect(proxy.address()).await?;
     // HTTP allows no body in a 2xx response to CONNECT. This response is not a 2xx, so it is read
@@ -264,7 +264,7 @@ async fn any_other_protocol_is_tunnelled() -> anyhow::Result<()> {
 /// Bytes that come with the handshake, in the same segment or just after it, go first, even if they
 /// exceed every buffer for a head.
 #[tokio::test]
-async fn what_comes_with_the_handshake_goes_first() -> anyhow::Result<()> {
+async fn bytes_sent_with_the_handshake_arrive_first() -> anyhow::Result<()> {
     for length in [1, 1000, 300_000] {
         let origin = Origin::scripted(move |mut wire, _| async move {
             wire.head().await?;
@@ -426,7 +426,7 @@ async fn an_answer_that_asks_for_an_upgrade_names_it() -> anyhow::Result<()> {
 /// A key whose last character has bits that the encoding leaves unused is accepted, as in the
 /// example of RFC 6455, section 4.1: servers hash the text as it is.
 #[tokio::test]
-async fn a_key_with_bits_to_spare() -> anyhow::Result<()> {
+async fn a_key_with_unused_bits_is_accepted() -> anyhow::Result<()> {
     let keys = [
         ("AQIDBAUGBwgJCgsMDQ4PEA==", "C/0nmHhBztSRGR1CwL6Tf4ZjwpY="),
         ("AQIDBAUGBwgJCgsMDQ4PEC==", "OfS0wDaT5NoxF2gqm7Zj2YtetzM="),

@@ -37,7 +37,7 @@ default_backend = "www"
 bind = "127.0.0.1:0"
 default_backend = "www"
 router.plugin = "./hostile.wasm"
-router.config = {{ mode = "respond-body", value = 200, is_patient = true }}
+router.config = {{ mode = "respond-body", value = 200, spare_probe = true }}
 router.limits.deadline = "20s"
 
 [backend.www]
@@ -222,7 +222,7 @@ async fn a_service_manager_may_bind() -> anyhow::Result<()> {
 /// Descriptors that the environment announces must exist and be sockets.
 #[tokio::test]
 async fn descriptors_that_are_no_sockets_are_refused() -> anyhow::Result<()> {
-    let www = Origin::naming("www").await?;
+    let www = Origin::with_name("www").await?;
     let directory = directory()?;
     for (setting, reason) in [
         ("LISTEN_FDS=1", "descriptor 3"),

@@ -216,7 +216,7 @@ async fn servers_that_ask_for_a_certificate() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_session_goes_on_over_the_next_connection() -> anyhow::Result<()> {
+async fn a_session_resumes_on_the_next_connection() -> anyhow::Result<()> {
     for kind in ["https", "http2"] {
         let directory = folder()?;
         let server = origin(kind, directory.path(), "right").await?;
@@ -279,7 +279,7 @@ fn check(folder: &Path, options: &str) -> anyhow::Result<String> {
 }
 
 #[tokio::test]
-async fn each_mistake_at_its_key() -> anyhow::Result<()> {
+async fn each_mistake_is_reported_at_its_key() -> anyhow::Result<()> {
     let directory = folder()?;
     let folder = directory.path();
     fs::write(folder.join("empty.pem"), "")?;

@@ -8,7 +8,7 @@ use crate::routing;
 const GET: &str = "GET / HTTP/1.1\r\nHost: io.test.tld\r\n\r\n";
 
 async fn start(workers: usize) -> anyhow::Result<(Origin, Proxy)> {
-    let origin = Origin::naming("any").await?;
+    let origin = Origin::with_name("any").await?;
     let top = format!("workers = {workers}\nlog.access = true");
     let config = routing::pointsman(&top, origin.address(), origin.address());
     let proxy = Proxy::pointsman(&config.replace("[log]\n", "")).await?;

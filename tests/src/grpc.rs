@@ -26,7 +26,7 @@ impl GrpcOrigin {
     ///
     /// # Errors
     /// No port to listen on.
-    pub async fn naming(name: &'static str) -> anyhow::Result<Self> {
+    pub async fn with_name(name: &'static str) -> anyhow::Result<Self> {
         let services = Services::default();
         let known = Arc::clone(&services);
         let origin = Http2Origin::start(h2::server::Builder::new(), None, move |asked| {

@@ -35,7 +35,7 @@ impl Origin {
     ///
     /// # Errors
     /// No port to listen on.
-    pub async fn naming(name: &str) -> anyhow::Result<Self> {
+    pub async fn with_name(name: &str) -> anyhow::Result<Self> {
         Self::answering(format!(
             "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n{name}",
             name.len()

@@ -25,7 +25,7 @@ pub struct PebbleSetup {
     /// Percentage of good nonces that it refuses.
     pub refused_nonces: u8,
     /// Whether it accepts every claim to control a name.
-    pub believes_all: bool,
+    pub skip_validation: bool,
     /// Whether it takes a few seconds to validate challenges.
     pub is_slow: bool,
 }
@@ -83,7 +83,7 @@ impl Pebble {
         } else {
             command.env("PEBBLE_VA_NOSLEEP", "1");
         }
-        if setup.believes_all {
+        if setup.skip_validation {
             command.env("PEBBLE_VA_ALWAYS_VALID", "1");
         }
         let server = Process::start(command)?;

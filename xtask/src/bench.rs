@@ -27,7 +27,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail, ensure};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::place::target;
+use crate::paths::target;
 use crate::setup::Consent;
 use crate::terminal::{heading, say};
 use report::Report;

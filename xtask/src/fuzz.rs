@@ -10,7 +10,7 @@ use std::process::{Child, Command};
 
 use anyhow::{Context, bail};
 
-use crate::place::Place;
+use crate::paths::Paths;
 use crate::setup::{shown, succeed};
 use crate::terminal::say;
 
@@ -56,9 +56,9 @@ impl Default for Options {
 ///
 /// # Errors
 /// A target does not build, or has found something: libFuzzer names the file with the input.
-pub(crate) fn run(place: &Place, options: &Options) -> anyhow::Result<()> {
-    let folder = place.root.join("proxy/fuzz");
-    build(place, &folder)?;
+pub(crate) fn run(paths: &Paths, options: &Options) -> anyhow::Result<()> {
+    let folder = paths.root.join("proxy/fuzz");
+    build(paths, &folder)?;
     let targets = TARGETS.iter().filter(|target| {
         let only = options.target.as_deref();
         only.is_none_or(|only| only == **target)
@@ -66,7 +66,7 @@ pub(crate) fn run(place: &Place, options: &Options) -> anyhow::Result<()> {
     let mut running = Vec::new();
     for target in targets {
         say(&format!("{target}: {} s", options.seconds));
-        let mut command = target_command(place, &folder, target, options.seconds)?;
+        let mut command = target_command(paths, &folder, target, options.seconds)?;
         let child = command
             .spawn()
             .with_context(|| format!("starting {}", shown(&command)))?;
@@ -90,10 +90,10 @@ fn failures(running: Vec<(&'static str, Child)>) -> anyhow::Result<Vec<&'static 
     Ok(failed)
 }
 
-fn build(place: &Place, folder: &Path) -> anyhow::Result<()> {
+fn build(paths: &Paths, folder: &Path) -> anyhow::Result<()> {
     // The whole workspace is selected so that dependencies have the same features as in the tests;
     // another set would build them again.
-    let mut command = place.cargo(["build", "--workspace"]);
+    let mut command = paths.cargo(["build", "--workspace"]);
     for target in TARGETS {
         command.arg(format!("--bin=fuzz-{target}"));
     }
@@ -108,7 +108,7 @@ fn build(place: &Place, folder: &Path) -> anyhow::Result<()> {
 }
 
 fn target_command(
-    place: &Place,
+    paths: &Paths,
     folder: &Path,
     target: &str,
     seconds: u32,
@@ -118,7 +118,7 @@ fn target_command(
     for folder in [&corpus, &artifacts] {
         fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
     }
-    let program = place.target.join("debug").join(format!("fuzz-{target}"));
+    let program = paths.target.join("debug").join(format!("fuzz-{target}"));
     let mut command = Command::new(program);
     command
         // New inputs are added to the first folder, from which the next run continues.

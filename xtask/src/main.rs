@@ -2,7 +2,7 @@
 
 mod bench;
 mod fuzz;
-mod place;
+mod paths;
 mod plugins;
 mod setup;
 mod terminal;
@@ -32,7 +32,7 @@ fn main() -> anyhow::Result<()> {
         Command::Test(options) => test::run(&options),
         Command::Plugins(options) => plugins::run(&options),
         Command::Tidy(options) => tidy::run(&options),
-        Command::Fuzz(options) => fuzz::run(&place::Place::find()?, &options),
+        Command::Fuzz(options) => fuzz::run(&paths::Paths::find()?, &options),
         Command::Bench(options) => bench::run(&options),
     }
 }

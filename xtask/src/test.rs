@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 
-use crate::place::Place;
+use crate::paths::Paths;
 use crate::setup::Consent;
 use crate::terminal::{heading, say};
 use counts::Counts;
@@ -44,7 +44,7 @@ struct Outcome {
 /// # Errors
 /// Setup failed, or any step did; the error has its heading.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let place = Place::find()?;
+    let paths = Paths::find()?;
     let scope = if options.quick {
         Scope::Quick
     } else {
@@ -54,14 +54,14 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let mut outcomes = Vec::new();
     let mut counts = Counts::default();
     let (setup_counts, ready) = timed("set-up", || {
-        (Counts::default(), setup::run(&place, scope, consent))
+        (Counts::default(), setup::run(&paths, scope, consent))
     });
     counts.add(setup_counts);
     let is_ready = ready.failure.is_none();
     outcomes.push(ready);
     if is_ready && !options.setup_only {
         for step in STEPS.iter().filter(|step| step.is_in(scope)) {
-            let (more, outcome) = timed(step.heading, || (step.work)(&place, scope));
+            let (more, outcome) = timed(step.heading, || (step.work)(&paths, scope));
             counts.add(more);
             outcomes.push(outcome);
         }

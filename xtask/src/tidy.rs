@@ -62,7 +62,7 @@ pub(crate) struct Options {
 
 /// Checks the sources and documents of the workspace, or prints a sample of their sentences.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let root = crate::place::root()?;
+    let root = crate::paths::root()?;
     let mut files = Vec::new();
     for file in all_files(&root)? {
         let is_text = file
@@ -134,20 +134,26 @@ fn borrowed(files: &[(PathBuf, String)]) -> Vec<(&Path, &str)> {
     pairs.collect()
 }
 
-/// Returns every file below a directory, except those in [`SKIPPED`] folders.
+/// Returns every file below a directory, except in [`SKIPPED`] folders and in those that the
+/// directory's `.gitignore` names.
 fn all_files(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
+    let ignored = fs::read_to_string(directory.join(".gitignore")).unwrap_or_default();
+    let ignored: Vec<_> = ignored.lines().map(|line| line.trim_matches('/')).collect();
     let entries =
         fs::read_dir(directory).with_context(|| format!("reading {}", directory.display()))?;
     for entry in entries {
         let path = entry?.path();
-        let name = path.file_name().unwrap_or_default();
-        if path.is_symlink() {
-            // The file is found where it is.
-        } else if !path.is_dir() {
-            found.push(path);
-        } else if !SKIPPED.iter().any(|skipped| name == *skipped) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let is_skipped = SKIPPED.contains(&&*name) || ignored.contains(&&*name);
+        // The file of a symbolic link is found where it is.
+        if is_skipped || path.is_symlink() {
+            continue;
+        }
+        if path.is_dir() {
             found.extend(all_files(&path)?);
+        } else {
+            found.push(path);
         }
     }
     Ok(found)

@@ -95,7 +95,7 @@ fn a_bad_configuration_is_refused_at_its_key() {
 proptest! {
     /// Any client address is either admitted or denied.
     #[test]
-    fn any_address_is_decided_about(address in ".{0,20}") {
+    fn any_address_gets_a_decision(address in ".{0,20}") {
         let router = router(r#""default":"deny","allow":["0.0.0.0/0","::/0"]"#).unwrap();
         let is_address = address.parse::<std::net::IpAddr>().is_ok();
         prop_assert_eq!(is_denied(&router, &address), !is_address);

@@ -39,7 +39,7 @@ fn a_connection_without_http_gets_no_cookie() {
 }
 
 #[test]
-fn a_share_is_of_what_tells_clients_apart() {
+fn a_share_is_computed_from_the_configured_key() {
     for (options, field, value) in [
         (r#""percent":5,"salt":"s""#, "x-other", "1"),
         (
@@ -180,7 +180,7 @@ fn a_bad_configuration_is_refused_at_its_key() {
 proptest! {
     /// Every request gets a decision.
     #[test]
-    fn any_octets_are_decided_about(value in proptest::collection::vec(any::<u8>(), 0..20)) {
+    fn any_octets_get_a_decision(value in proptest::collection::vec(any::<u8>(), 0..20)) {
         let router = canary(r#""percent":50,"by":{"cookie":"a"},"override_header":"x-a""#);
         let request = RequestBuilder::get("/")
             .header("cookie", [b"a=", value.as_slice()].concat())

@@ -71,7 +71,7 @@ fn conditions_must_all_hold() {
 }
 
 #[test]
-fn contains_takes_every_character_as_it_is() {
+fn contains_matches_every_character_literally() {
     let punctuation = (b'!'..=b'~').filter(u8::is_ascii_punctuation);
     let punctuation: Vec<String> = punctuation.map(|octet| char::from(octet).into()).collect();
     let all = punctuation.concat();
@@ -165,7 +165,7 @@ fn a_bad_configuration_is_refused_at_its_key() {
 proptest! {
     /// Every request gets a decision.
     #[test]
-    fn any_octets_are_decided_about(
+    fn any_octets_get_a_decision(
         target in "/[ -~]{0,20}",
         value in proptest::collection::vec(any::<u8>(), 0..20),
     ) {

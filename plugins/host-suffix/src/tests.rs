@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{Config, HostSuffix, field};
 
 #[test]
-fn a_connection_without_http_goes_by_its_server_name() {
+fn a_connection_without_http_is_routed_by_its_server_name() {
     let rules = r#"{"rules":[{"suffix":"io.test","backend":"b"}]}"#;
     let router = Instance::<HostSuffix>::configure(rules, &["b"]).unwrap();
     let request = |name| RequestBuilder::tcp().server_name(name).build();
@@ -55,7 +55,7 @@ proptest! {
 
     /// Questions choose the same backend as a comparison of each rule with the fields.
     #[test]
-    fn questions_stand_for_rules(
+    fn questions_decide_as_a_comparison_of_each_rule(
         rules in proptest::collection::vec(rule(), 0..6),
         host in r"([Ab.]{0,5}|\[::1\])(:[01]{0,2})?",
         lines in proptest::collection::vec(r#"[Ab.:," \[\]]{0,8}"#, 0..3),

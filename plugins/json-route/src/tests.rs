@@ -10,7 +10,7 @@ fn router(options: &str) -> Result<Instance<JsonRoute>, String> {
 }
 
 #[test]
-fn a_member_decides() {
+fn a_member_selects_the_backend() {
     let options = r#""member":"/model","backends":{"gpt-4":"big","gpt-4o":"big","7":"small"}"#;
     let router = router(options).unwrap();
     assert_eq!(router.router().backends.values(), ["small", "big"]);

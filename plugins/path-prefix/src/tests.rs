@@ -76,7 +76,7 @@ fn a_prefix_of_text_is_replaced_as_text() {
 }
 
 #[test]
-fn of_one_text_whole_segments_win_in_either_order() {
+fn whole_segments_win_over_the_same_text_in_either_order() {
     let segments = r#"{"prefix":"/a","backend":"a"}"#;
     let text = r#"{"prefix":"/a","backend":"b","whole_segments":false}"#;
     for rules in [format!("{segments},{text}"), format!("{text},{segments}")] {

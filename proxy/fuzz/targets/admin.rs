@@ -5,10 +5,12 @@
 use std::cell::OnceCell;
 
 use libfuzzer_sys::fuzz_target;
-use pointsman::fuzzing::Door;
+use pointsman::fuzzing::AdminHarness;
 
 thread_local! {
-    static DOOR: OnceCell<Door> = const { OnceCell::new() };
+    static HARNESS: OnceCell<AdminHarness> = const { OnceCell::new() };
 }
 
-fuzz_target!(|bytes: &[u8]| DOOR.with(|door| door.get_or_init(Door::new).take(bytes)));
+fuzz_target!(
+    |bytes: &[u8]| HARNESS.with(|harness| harness.get_or_init(AdminHarness::new).take(bytes))
+);

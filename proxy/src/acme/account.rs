@@ -62,7 +62,7 @@ async fn register(acme: &Acme, client: &Client, storage: &Storage) -> Result<Acc
     };
     let account = match stored.url.clone() {
         Some(url) => restore(acme, client, &stored, &url).await?,
-        None => tell(acme, client, storage, &mut stored).await?,
+        None => register_key(acme, client, storage, &mut stored).await?,
     };
     if stored.contact != acme.contact {
         let contact: Vec<&str> = acme.contact.iter().map(String::as_str).collect();
@@ -89,7 +89,7 @@ async fn create_key(acme: &Acme, storage: &Storage) -> Result<StoredAccount, Ord
 
 /// Registers the key. If the key is registered already, the server returns its account (RFC 8555,
 /// section 7.3.1).
-async fn tell(
+async fn register_key(
     acme: &Acme,
     client: &Client,
     storage: &Storage,

@@ -52,15 +52,15 @@ impl HttpChallenges {
 
 /// The places where challenges of either kind are answered.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Answers {
+pub(super) struct ChallengeResponders {
     pub(super) http: Arc<HttpChallenges>,
     pub(super) tls: Arc<Challenges>,
 }
 
 /// A challenge that is answered until this is dropped.
 #[derive(Debug)]
-pub(super) struct Answered {
-    answers: Answers,
+pub(super) struct ChallengeGuard {
+    responders: ChallengeResponders,
     by: By,
 }
 
@@ -70,20 +70,20 @@ enum By {
     Name(Box<str>),
 }
 
-impl Answers {
+impl ChallengeResponders {
     /// Answers a challenge over HTTP.
     pub(super) fn http(
         &self,
         token: &str,
         authorization: &KeyAuthorization,
-    ) -> Result<Answered, OrderError> {
+    ) -> Result<ChallengeGuard, OrderError> {
         // RFC 8555, section 8.1: only the characters of base64url are allowed.
         let is_allowed = |c: u8| c.is_ascii_alphanumeric() || b"-_".contains(&c);
         if token.is_empty() || token.len() > MAX_TOKEN || !token.bytes().all(is_allowed) {
             return Err(OrderError::Answer("an invalid token".to_owned()));
         }
         self.http.insert(token, authorization.as_str());
-        Ok(self.answered(By::Token(token.into())))
+        Ok(self.guard(By::Token(token.into())))
     }
 
     /// Answers a challenge with a certificate for `name` in the handshake (RFC 8737).
@@ -91,25 +91,25 @@ impl Answers {
         &self,
         name: &str,
         authorization: &KeyAuthorization,
-    ) -> Result<Answered, OrderError> {
+    ) -> Result<ChallengeGuard, OrderError> {
         let identity = identity(name, authorization.digest().as_ref())?;
         self.tls.insert(name, &identity);
-        Ok(self.answered(By::Name(name.into())))
+        Ok(self.guard(By::Name(name.into())))
     }
 
-    fn answered(&self, by: By) -> Answered {
-        Answered {
-            answers: self.clone(),
+    fn guard(&self, by: By) -> ChallengeGuard {
+        ChallengeGuard {
+            responders: self.clone(),
             by,
         }
     }
 }
 
-impl Drop for Answered {
+impl Drop for ChallengeGuard {
     fn drop(&mut self) {
         match &self.by {
-            By::Token(token) => self.answers.http.remove(token),
-            By::Name(name) => self.answers.tls.remove(name),
+            By::Token(token) => self.responders.http.remove(token),
+            By::Name(name) => self.responders.tls.remove(name),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::challenge::{Answers, HttpChallenges};
+use super::challenge::{ChallengeResponders, HttpChallenges};
 use super::site::{Publish, Site, SiteStatus, lock};
 use crate::config::Acme;
 use crate::transport::tls::Challenges;
@@ -17,7 +17,7 @@ const FAULT_PAUSE: Duration = Duration::from_mins(1);
 /// Orders and renews certificates. Dropping it stops all tasks.
 #[derive(Debug)]
 pub struct Manager {
-    answers: Answers,
+    responders: ChallengeResponders,
     publish: Arc<dyn Publish>,
     running: Mutex<Sites>,
 }
@@ -50,7 +50,7 @@ impl Manager {
         publish: Arc<dyn Publish>,
     ) -> Manager {
         Manager {
-            answers: Answers { http, tls },
+            responders: ChallengeResponders { http, tls },
             publish,
             running: Mutex::default(),
         }
@@ -103,9 +103,9 @@ impl Manager {
         }));
         let site = {
             let (name, acme) = (name.to_owned(), acme.clone());
-            let (answers, publish) = (self.answers.clone(), Arc::clone(&self.publish));
+            let (responders, publish) = (self.responders.clone(), Arc::clone(&self.publish));
             let status = Arc::clone(&status);
-            move || Site::new(&name, &acme, &answers, &publish, &status)
+            move || Site::new(&name, &acme, &responders, &publish, &status)
         };
         Running {
             acme: acme.clone(),

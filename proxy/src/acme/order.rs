@@ -12,7 +12,7 @@ use instant_acme::{
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 
 use super::account;
-use super::challenge::{Answered, Answers};
+use super::challenge::{ChallengeGuard, ChallengeResponders};
 use super::error::{OrderError, Refusal};
 use super::http::Client;
 use super::storage::{PendingOrder, State, Storage, Stored, blocking};
@@ -31,18 +31,21 @@ const MAX_ATTEMPTS: u32 = 3;
 
 /// Everything that an order needs.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Means<'a> {
+pub(super) struct OrderContext<'a> {
     pub(super) acme: &'a Acme,
     pub(super) client: &'a Client,
     pub(super) storage: &'a Storage,
-    pub(super) answers: &'a Answers,
+    pub(super) responders: &'a ChallengeResponders,
 }
 
 /// Orders a certificate, or resumes the order in `state`.
-pub(super) async fn obtain(means: Means<'_>, state: &mut State) -> Result<Stored, OrderError> {
+pub(super) async fn obtain(
+    context: OrderContext<'_>,
+    state: &mut State,
+) -> Result<Stored, OrderError> {
     let mut attempts = 1;
     loop {
-        match means.obtain(state).await {
+        match context.obtain(state).await {
             // The next attempt resumes the same order.
             Err(OrderError::Refused(refusal))
                 if refusal.is_bad_nonce() && attempts < MAX_ATTEMPTS =>
@@ -54,7 +57,7 @@ pub(super) async fn obtain(means: Means<'_>, state: &mut State) -> Result<Stored
     }
 }
 
-impl Means<'_> {
+impl OrderContext<'_> {
     async fn obtain(self, state: &mut State) -> Result<Stored, OrderError> {
         let (acme, client, storage) = (self.acme, self.client, self.storage);
         let attempt = match account::open(acme, client, storage).await {
@@ -124,7 +127,7 @@ impl Means<'_> {
         let mut status = order.state().status;
         if status == OrderStatus::Pending {
             // Keeps the responses in place until the server has checked them.
-            let _answered = self.prove(order).await?;
+            let _guards = self.prove(order).await?;
             match order.poll_ready(&POLLS).await.map_err(OrderError::from) {
                 Ok(ready) => status = ready,
                 Err(error @ OrderError::Refused(_)) => {
@@ -150,13 +153,13 @@ impl Means<'_> {
     }
 
     /// Prepares the responses to all challenges, and requests the server's checks.
-    async fn prove(self, order: &mut Order) -> Result<Vec<Answered>, OrderError> {
+    async fn prove(self, order: &mut Order) -> Result<Vec<ChallengeGuard>, OrderError> {
         let acme = self.acme;
         let wanted = match acme.challenge {
             AcmeChallenge::Http01 => ChallengeType::Http01,
             AcmeChallenge::TlsAlpn01 => ChallengeType::TlsAlpn01,
         };
-        let mut answered = Vec::new();
+        let mut guards = Vec::new();
         let mut authorizations = order.authorizations();
         while let Some(authorization) = authorizations.next().await {
             let mut authorization = authorization?;
@@ -175,15 +178,15 @@ impl Means<'_> {
                 return Err(OrderError::NoChallenge { challenge, name });
             };
             let proof = challenge.key_authorization();
-            answered.push(match acme.challenge {
-                AcmeChallenge::Http01 => self.answers.http(&challenge.token, &proof)?,
-                AcmeChallenge::TlsAlpn01 => self.answers.tls(&name, &proof)?,
+            guards.push(match acme.challenge {
+                AcmeChallenge::Http01 => self.responders.http(&challenge.token, &proof)?,
+                AcmeChallenge::TlsAlpn01 => self.responders.tls(&name, &proof)?,
             });
             if challenge.status == ChallengeStatus::Pending {
                 challenge.set_ready().await?;
             }
         }
-        Ok(answered)
+        Ok(guards)
     }
 }
 

@@ -7,10 +7,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::timeout;
 
-use super::challenge::Answers;
+use super::challenge::ChallengeResponders;
 use super::error::OrderError;
 use super::http::Client;
-use super::order::{self, Means};
+use super::order::{self, OrderContext};
 use super::schedule;
 use super::storage::{State, Storage, StorageError, Stored, blocking};
 use crate::config::Acme;
@@ -54,7 +54,7 @@ pub(super) struct Site {
     name: String,
     acme: Acme,
     storage: Storage,
-    answers: Answers,
+    responders: ChallengeResponders,
     publish: Arc<dyn Publish>,
     status: Arc<Mutex<SiteStatus>>,
     orders: Arc<CertificateOrders>,
@@ -78,7 +78,7 @@ impl Site {
     pub(super) fn new(
         name: &str,
         acme: &Acme,
-        answers: &Answers,
+        responders: &ChallengeResponders,
         publish: &Arc<dyn Publish>,
         status: &Arc<Mutex<SiteStatus>>,
     ) -> Site {
@@ -86,7 +86,7 @@ impl Site {
             name: name.to_owned(),
             storage: Storage::new(acme),
             acme: acme.clone(),
-            answers: answers.clone(),
+            responders: responders.clone(),
             publish: Arc::clone(publish),
             status: Arc::clone(status),
             orders: CertificateOrders::of(name),
@@ -243,13 +243,13 @@ impl Site {
         let acme = self.acme.clone();
         let client = tokio::task::spawn_blocking(move || Client::try_new(&acme)).await;
         let client = client.map_err(|_| StorageError::Interrupted)??;
-        let means = Means {
+        let context = OrderContext {
             acme: &self.acme,
             client: &client,
             storage: &self.storage,
-            answers: &self.answers,
+            responders: &self.responders,
         };
-        let ordered = timeout(ORDER_TIMEOUT, order::obtain(means, state)).await;
+        let ordered = timeout(ORDER_TIMEOUT, order::obtain(context, state)).await;
         *retry_after = client.retry_after().map(seconds);
         ordered.unwrap_or(Err(OrderError::Timeout))
     }

@@ -243,7 +243,7 @@ pub struct Servers {
 /// Body of `POST /v1/server`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ServerOrder {
+pub struct ServerOverride {
     /// Name of the backend.
     pub backend: String,
     /// Name of the server.

@@ -21,7 +21,7 @@ use crate::control::Control;
 use crate::plugin::Fault;
 use crate::router::stats::{BUCKETS, Stats, Totals};
 use crate::router::version::Version;
-use crate::telemetry::{Answers, CertificateOrders, Handshakes};
+use crate::telemetry::{CertificateOrders, Handshakes, ResponseCounts};
 use crate::upstream::endpoint::Endpoint;
 use crate::upstream::server::Server;
 
@@ -140,7 +140,7 @@ impl Metrics {
             ],
         )?;
         let mut answers = Vec::new();
-        for ([frontend], counts) in Answers::of_all() {
+        for ([frontend], counts) in ResponseCounts::of_all() {
             for (class, count) in CLASSES.iter().zip(counts) {
                 answers.push((labels([("frontend", &frontend), ("status", class)]), count));
             }
@@ -292,12 +292,12 @@ impl Metrics {
             queued.push((name.clone(), i64::from(cluster.queued())));
             usable.push((name, i64::from(cluster.usable_servers())));
             let set = cluster.endpoints();
-            for member in set.members() {
-                let server = member.server().name();
+            for server_entry in set.servers() {
+                let server = server_entry.server().name();
                 let name = labels([("backend", cluster.name()), ("server", server)]);
-                weights.push((name, i64::from(member.weight())));
-                for choice in set.of_member(member) {
-                    let endpoint = &choice.endpoint;
+                weights.push((name, i64::from(server_entry.weight())));
+                for entry in set.endpoints_of(server_entry) {
+                    let endpoint = &entry.endpoint;
                     let address = endpoint.address().to_string();
                     let labels = labels([
                         ("backend", cluster.name()),
@@ -356,7 +356,7 @@ fn decisions(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let own = [("frontend", frontend.as_str()), ("stage", stage.as_str())];
         let with = |name, value| labels([own[0], own[1], (name, value)]);
         decisions.push((with("source", "cache"), totals.cached));
-        decisions.push((with("source", "plugin"), totals.asked));
+        decisions.push((with("source", "plugin"), totals.called));
         for (kind, count) in Fault::KINDS.iter().zip(totals.faults) {
             faults.push((with("kind", kind), count));
         }

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use super::{Rights, api};
+use super::{Access, api};
 use crate::config::{self, StageId};
 use crate::control::Control;
 use crate::plugin::Fault;
@@ -12,7 +12,7 @@ use crate::router::stats::BUCKETS;
 use crate::router::version::Version;
 use crate::sites::CertificateSource;
 use crate::upstream::endpoint::Endpoint;
-use crate::upstream::endpoint_set::{EndpointSet, Member};
+use crate::upstream::endpoint_set::{EndpointSet, ServerEntry};
 use crate::worker::DrainState;
 
 pub(super) fn config(control: &Control) -> api::Config {
@@ -23,21 +23,24 @@ pub(super) fn config(control: &Control) -> api::Config {
     }
 }
 
-pub(super) fn status(control: &Control, rights: Rights) -> api::Status {
+pub(super) fn status(control: &Control, access: Access) -> api::Status {
     let stages = control.stages();
-    let frontends = control.answers().into_iter().map(|(name, answers)| {
-        let stages = stages.iter().filter(|stage| stage.id.frontend == name);
-        let stages = stages.map(|stage| api::Stage {
-            name: stage.id.name.clone(),
-            plugin: stage.active.plugin_name().to_owned(),
-            version: stage.active.number(),
+    let frontends = control
+        .response_counts()
+        .into_iter()
+        .map(|(name, response_counts)| {
+            let stages = stages.iter().filter(|stage| stage.id.frontend == name);
+            let stages = stages.map(|stage| api::Stage {
+                name: stage.id.name.clone(),
+                plugin: stage.active.plugin_name().to_owned(),
+                version: stage.active.number(),
+            });
+            api::Frontend {
+                stages: stages.collect(),
+                answers: response_counts.totals(),
+                name,
+            }
         });
-        api::Frontend {
-            stages: stages.collect(),
-            answers: answers.totals(),
-            name,
-        }
-    });
     let reloads = control.reloads();
     api::Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -55,7 +58,7 @@ pub(super) fn status(control: &Control, rights: Rights) -> api::Status {
         frontends: frontends.collect(),
         backends: servers(control).backends,
         certificates: certificates(control),
-        tables: tables(control, rights),
+        tables: tables(control, access),
     }
 }
 
@@ -63,7 +66,10 @@ pub(super) fn servers(control: &Control) -> api::Servers {
     let clusters = control.clusters();
     let backends = clusters.iter().map(|cluster| {
         let set = cluster.endpoints();
-        let servers = set.members().iter().map(|member| server(&set, member));
+        let servers = set
+            .servers()
+            .iter()
+            .map(|server_entry| server(&set, server_entry));
         api::Backend {
             name: cluster.name().to_string(),
             active: cluster.active(),
@@ -98,7 +104,7 @@ fn certificates(control: &Control) -> Vec<api::Certificate> {
     certificates.collect()
 }
 
-fn tables(control: &Control, rights: Rights) -> Vec<api::Table> {
+fn tables(control: &Control, access: Access) -> Vec<api::Table> {
     let tables = control.table_states().into_iter();
     let tables = tables.map(|table| api::Table {
         name: table.name,
@@ -111,25 +117,25 @@ fn tables(control: &Control, rights: Rights) -> Vec<api::Table> {
         // The text can contain keys and values.
         error: table
             .failure
-            .filter(|_| rights == Rights::Change)
+            .filter(|_| access == Access::Control)
             .map(|failure| failure.reason),
     });
     tables.collect()
 }
 
-fn server(set: &EndpointSet, member: &Member) -> api::Server {
-    let totals = member.server().totals();
-    let endpoints = set.of_member(member).iter();
+fn server(set: &EndpointSet, server_entry: &ServerEntry) -> api::Server {
+    let totals = server_entry.server().totals();
+    let endpoints = set.endpoints_of(server_entry).iter();
     api::Server {
-        name: member.server().name().to_owned(),
+        name: server_entry.server().name().to_owned(),
         requests: totals.exchanges,
         connects: totals.dialled,
         connect_errors: totals.refused,
         retries: totals.retried,
         state_changes: totals.changes,
-        weight: member.weight(),
-        backup: member.is_backup(),
-        endpoints: endpoints.map(|choice| endpoint(&choice.endpoint)).collect(),
+        weight: server_entry.weight(),
+        backup: server_entry.is_backup(),
+        endpoints: endpoints.map(|entry| endpoint(&entry.endpoint)).collect(),
     }
 }
 
@@ -141,7 +147,7 @@ fn endpoint(endpoint: &Endpoint) -> api::Endpoint {
     }
 }
 
-pub(super) fn plugins(control: &Control, rights: Rights) -> api::Plugins {
+pub(super) fn plugins(control: &Control, access: Access) -> api::Plugins {
     let mut versions = Vec::new();
     for stage in control.stages() {
         let state = if stage.active.is_failing() {
@@ -151,7 +157,7 @@ pub(super) fn plugins(control: &Control, rights: Rights) -> api::Plugins {
         };
         let mut describe = |version: &Version, state, cause, config: &config::Stage| {
             // The configuration can contain secrets.
-            let config = (rights == Rights::Change).then(|| config.config.clone());
+            let config = (access == Access::Control).then(|| config.config.clone());
             versions.push(describe(&stage.id, version, state, cause, config));
         };
         describe(&stage.active, state, stage.cause, &stage.config);
@@ -208,7 +214,7 @@ fn trial(stage: &StageId, results: &Results) -> api::Trial {
     api::Trial {
         frontend: stage.frontend.clone(),
         stage: stage.name.clone(),
-        asked: report.asked,
+        asked: report.called,
         differing: report.differing,
         failed: report.failed,
         examples: examples.collect(),
@@ -238,7 +244,7 @@ fn describe(
         since: seconds(version.since()),
         cause: cause.name().to_owned(),
         config,
-        decisions: totals.cached + totals.asked,
+        decisions: totals.cached + totals.called,
         cached: totals.cached,
         faults: kinds
             .filter(|(_, count)| *count > 0)

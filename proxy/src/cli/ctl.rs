@@ -105,14 +105,14 @@ enum Command {
         #[arg(value_parser = server_of)]
         server: (String, String),
         #[command(subcommand)]
-        order: ServerOrder,
+        order: ServerCommand,
     },
     /// Read or change an entry of a table, or save the table to its file
     Table {
         /// Name of the table
         table: String,
         #[command(subcommand)]
-        order: TableOrder,
+        order: TableCommand,
     },
     /// Stop accepting connections, and exit when the last one has ended
     Drain,
@@ -133,7 +133,7 @@ pub(super) struct Stage {
 
 /// A change to a server.
 #[derive(Debug, Subcommand)]
-enum ServerOrder {
+enum ServerCommand {
     /// Send it requests, and reset its health
     Ready,
     /// Send it only the requests of its sessions
@@ -150,7 +150,7 @@ enum ServerOrder {
 
 /// An operation on a table.
 #[derive(Debug, Subcommand)]
-enum TableOrder {
+enum TableCommand {
     /// Print the value of a key
     Get {
         /// Key of the entry
@@ -297,16 +297,16 @@ fn execute(command: &Command, socket: &Path, json: bool) -> Result<String, CtlEr
         Command::Server { server, order } => {
             let (backend, server) = server.clone();
             let state = match order {
-                ServerOrder::Ready => Some("ready"),
-                ServerOrder::Drain => Some("drain"),
-                ServerOrder::Maintenance => Some("maintenance"),
-                ServerOrder::Weight { .. } => None,
+                ServerCommand::Ready => Some("ready"),
+                ServerCommand::Drain => Some("drain"),
+                ServerCommand::Maintenance => Some("maintenance"),
+                ServerCommand::Weight { .. } => None,
             };
             let weight = match order {
-                ServerOrder::Weight { weight } => Some(*weight),
+                ServerCommand::Weight { weight } => Some(*weight),
                 _ => None,
             };
-            let order = api::ServerOrder {
+            let order = api::ServerOverride {
                 backend,
                 server,
                 state: state.map(str::to_owned),
@@ -327,29 +327,29 @@ fn execute(command: &Command, socket: &Path, json: bool) -> Result<String, CtlEr
 
 fn execute_table(
     table: &str,
-    order: &TableOrder,
+    order: &TableCommand,
     socket: &Path,
     json: bool,
 ) -> Result<String, CtlError> {
     let table = table.to_owned();
     match order {
-        TableOrder::Get { key } => {
+        TableCommand::Get { key } => {
             let key = key.clone();
             let answer = post(socket, "/v1/table/get", &api::Key { table, key })?;
             show_text(&answer, json, |answer: &api::Value| {
                 format!("{}\n", answer.value)
             })
         }
-        TableOrder::Set { key, value } => {
+        TableCommand::Set { key, value } => {
             let (key, value) = (key.clone(), value.clone());
             let entry = api::Entry { table, key, value };
             send(socket, "/v1/table/set", json, &entry)
         }
-        TableOrder::Delete { key } => {
+        TableCommand::Delete { key } => {
             let key = key.clone();
             send(socket, "/v1/table/delete", json, &api::Key { table, key })
         }
-        TableOrder::Save => send(socket, "/v1/table/save", json, &api::SaveTable { table }),
+        TableCommand::Save => send(socket, "/v1/table/save", json, &api::SaveTable { table }),
     }
 }
 

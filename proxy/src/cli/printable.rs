@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_but_what_shows_reaches_a_terminal() {
+    fn only_printable_characters_reach_a_terminal() {
         for (text, in_a_line, in_json) in [
             (r#"it's "a\b" ä"#, r#"it's "a\b" ä"#, r#"it's "a\b" ä"#),
             ("\u{1b}[2J", r"\u{1b}[2J", r"\u001b[2J"),

@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_would_obey_is_escaped() {
+    fn control_characters_are_escaped() {
         let shown = |body: &str| {
             let headers = vec![("x-a".to_owned(), "b".to_owned())];
             let body = body.to_owned();

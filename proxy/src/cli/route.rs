@@ -255,7 +255,7 @@ fn ask(router: &mut Router, request: &mut Request<'_>, report: &mut Report) {
     for stage in router.stages_mut() {
         let ((decided, first), logged) = lines::collect(|| {
             let start = Instant::now();
-            (stage.ask(request), start.elapsed())
+            (stage.call(request), start.elapsed())
         });
         report.log.extend(logged);
         let asked = stage_report(stage, request, &decided);
@@ -426,7 +426,7 @@ fn median(stage: &mut Stage, request: &mut Request<'_>) -> Duration {
     for _ in 0..REPEATS {
         let start = Instant::now();
         // The first call has shown the result.
-        let _ = stage.ask(request);
+        let _ = stage.call(request);
         times.push(start.elapsed());
     }
     times.sort_unstable();

@@ -35,7 +35,7 @@ pub(super) fn serve(
     tap: Option<AccessTap>,
     ready: impl FnOnce(),
 ) -> Exit {
-    memory::settle(draft.config.worker_count());
+    memory::configure_allocator(draft.config.worker_count());
     let served = try_serve(start, draft, tap, ready);
     served.unwrap_or_else(|error| super::fail(&error))
 }

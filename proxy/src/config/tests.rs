@@ -414,17 +414,17 @@ fn survive(text: &str) {
 
 proptest! {
     #[test]
-    fn no_text_panics(text in any::<String>()) {
+    fn no_text_causes_a_panic(text in any::<String>()) {
         survive(&text);
     }
 
     #[test]
-    fn nothing_that_looks_like_toml_panics(text in r#"([a-c\[\]{}".=,#\\' \n\r0-9é\u{0}]|frontend|backend|router|server|bind|timeout|config|"\*:80"|"5s"){0,60}"#) {
+    fn no_text_like_toml_causes_a_panic(text in r#"([a-c\[\]{}".=,#\\' \n\r0-9é\u{0}]|frontend|backend|router|server|bind|timeout|config|"\*:80"|"5s"){0,60}"#) {
         survive(&text);
     }
 
     #[test]
-    fn no_mutation_panics(
+    fn no_mutation_causes_a_panic(
         every in any::<bool>(),
         from in any::<prop::sample::Index>(),
         length in 0usize..40,
@@ -439,7 +439,7 @@ proptest! {
     }
 
     #[test]
-    fn no_plugin_message_panics(message in r"[a-z\[\]0-9.: é\n\u{1b}]{0,40}") {
+    fn no_plugin_message_causes_a_panic(message in r"[a-z\[\]0-9.: é\n\u{1b}]{0,40}") {
         let (_, source) = read(EVERY);
         let errors = source.plugin_error("z", 0, &message);
         let escaped = errors.to_string().contains('\u{1b}');

@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_is_what_is_read() {
+    fn formatted_values_parse_back() {
         for text in ["0s", "1ms", "1500us", "90s", "2h", "365d"] {
             let shown = show_duration(duration(text).unwrap());
             assert_eq!(duration(&shown), duration(text), "{shown}");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::plugin::{BackendName, BackendState, Backends, ServerName, ServerState};
-use crate::upstream::endpoint_set::{EndpointSet, Member};
+use crate::upstream::endpoint_set::{EndpointSet, ServerEntry};
 use crate::upstream::{Cluster, ClusterConfig};
 
 /// The backends in service.
@@ -18,38 +18,50 @@ impl LiveBackends {
         LiveBackends(named.collect())
     }
 
-    fn members(
+    fn server_states(
         &self,
         name: &str,
-        of: fn(&EndpointSet, &Member) -> ServerState,
+        of: fn(&EndpointSet, &ServerEntry) -> ServerState,
     ) -> Option<Vec<ServerState>> {
         let set = self.0.get(name)?.endpoints();
-        let members = set.members().iter();
-        Some(members.map(|member| of(&set, member)).collect())
+        let server_entries = set.servers().iter();
+        Some(
+            server_entries
+                .map(|server_entry| of(&set, server_entry))
+                .collect(),
+        )
     }
 }
 
 /// Returns a server's configured state.
-fn configured(_: &EndpointSet, member: &Member) -> ServerState {
-    let name = ServerName::from(member.server().name());
-    ServerState::idle(name, member.configured_weight().into(), limit(member))
+fn configured(_: &EndpointSet, server_entry: &ServerEntry) -> ServerState {
+    let name = ServerName::from(server_entry.server().name());
+    ServerState::idle(
+        name,
+        server_entry.configured_weight().into(),
+        limit(server_entry),
+    )
 }
 
 /// Returns a server's current state.
-fn current(set: &EndpointSet, member: &Member) -> ServerState {
-    let endpoints = || set.of_member(member).iter().map(|choice| &choice.endpoint);
+fn current(set: &EndpointSet, server_entry: &ServerEntry) -> ServerState {
+    let endpoints = || {
+        set.endpoints_of(server_entry)
+            .iter()
+            .map(|entry| &entry.endpoint)
+    };
     ServerState {
-        name: ServerName::from(member.server().name()),
+        name: ServerName::from(server_entry.server().name()),
         usable: endpoints().any(|endpoint| endpoint.is_usable()),
-        weight: member.weight().into(),
+        weight: server_entry.weight().into(),
         active: endpoints().map(|endpoint| endpoint.active()).sum(),
-        limit: limit(member),
-        latency: member.server().latency(),
+        limit: limit(server_entry),
+        latency: server_entry.server().latency(),
     }
 }
 
-fn limit(member: &Member) -> Option<u32> {
-    let (limit, _) = member.limits();
+fn limit(server_entry: &ServerEntry) -> Option<u32> {
+    let (limit, _) = server_entry.limits();
     limit.map(std::num::NonZero::get)
 }
 
@@ -79,10 +91,10 @@ impl Backends for LiveBackends {
 
     fn servers(&self, name: &str) -> Option<Vec<ServerState>> {
         self.0.get(name)?.measure();
-        self.members(name, current)
+        self.server_states(name, current)
     }
 
     fn configured(&self, name: &str) -> Option<Vec<ServerState>> {
-        self.members(name, configured)
+        self.server_states(name, configured)
     }
 }

@@ -12,8 +12,8 @@ use std::time::SystemTime;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
+use super::acme_sites;
 use super::backends::LiveBackends;
-use super::orders;
 use super::stages::{self, Base, OnTrial, PreparedStage};
 use crate::config::{Config, Errors, Source};
 use crate::plugin::{Backends, Compiler, EngineError};
@@ -23,7 +23,7 @@ use crate::rollout::ticket::Ticket;
 use crate::rollout::versions::Versions;
 use crate::router::version::WorkerEvent;
 use crate::sites::{Committed, Mistake, PreparedSites, Sites};
-use crate::tables::{Change, PreparedTables, Standing, TableError, Tables};
+use crate::tables::{Change, CommitCheck, PreparedTables, TableError, Tables};
 use crate::transport::tls::{Identity, TicketError};
 use crate::upstream::{Cluster, ClusterConfig, Keeper, KeeperInputs, Preparation, ServerError};
 
@@ -160,10 +160,10 @@ impl Prepared {
                 None
             }
         };
-        for found in orders::check(&config, &source) {
+        for found in acme_sites::check(&config, &source) {
             mistakes.record(found);
         }
-        let stored = orders::stored(&config, active.map(|active| &active.config));
+        let stored = acme_sites::stored(&config, active.map(|active| &active.config));
         let next_tables = prepare_tables(&config, &source, active, &mut mistakes);
         let tables = visible_tables(&config, next_tables.as_ref());
         let live = visible_backends(&config, &clusters, &tables, active);
@@ -230,8 +230,9 @@ impl Prepared {
         let backends = backend_names(&self.config);
         let is_backend = |name: &str| backends.contains(name);
         let tables = self.next_tables.as_ref();
-        let is_stale = tables
-            .is_some_and(|tables| tables.standing(&active.tables, &is_backend) == Standing::Stale);
+        let is_stale = tables.is_some_and(|tables| {
+            tables.check_commit(&active.tables, &is_backend) == CommitCheck::Stale
+        });
         !is_stale
             && self.base == active.order
             && stages.all(|prepared| match prepared {

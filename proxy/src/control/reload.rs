@@ -7,7 +7,7 @@ use super::changes::Permit;
 use super::superseded::Superseded;
 use super::tables::announce;
 use super::worker_configs::{self, Known};
-use super::{ChangeError, Control, FrontendListeners, Prepared, blocking, orders};
+use super::{ChangeError, Control, FrontendListeners, Prepared, acme_sites, blocking};
 use crate::config;
 use crate::rollout::ticket::Ticket;
 use crate::sites::Committed;
@@ -121,9 +121,9 @@ impl Reload<'_> {
         prepared.keep();
         let known = Known::Active {
             versions: &state.active.versions,
-            answers: &state.answers,
+            response_counts: &state.response_counts,
         };
-        let (configs, frontends) = worker_configs::deal(
+        let (configs, frontends) = worker_configs::distribute(
             &mut prepared,
             listeners,
             &control.0.challenges,
@@ -147,8 +147,8 @@ impl Reload<'_> {
         if !Arc::ptr_eq(&tables, &state.active.tables) {
             state.superseded.push(Superseded::now(tables));
         }
-        state.answers = frontends.answers;
-        let ordered = orders::ordered(&state.active.config);
+        state.response_counts = frontends.response_counts;
+        let ordered = acme_sites::ordered(&state.active.config);
         control.0.acme.apply(ordered);
         tracing::info!("configuration in force");
         tables_changed.iter().for_each(announce);

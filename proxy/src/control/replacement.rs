@@ -7,7 +7,7 @@ use super::{Control, worker_configs};
 use crate::config::StageId;
 use crate::downstream::listener::Listener;
 use crate::router::{Change, StageUpdate};
-use crate::telemetry::{Answers, Handshakes};
+use crate::telemetry::{Handshakes, ResponseCounts};
 use crate::upstream::Cluster;
 use crate::worker::{Command, FrontendConfig, WorkerConfig, WorkerInputs};
 
@@ -48,14 +48,15 @@ impl Control {
                 let index = binds.position(|known| known.address.to_string() == *bind)?;
                 Some((one.name().to_owned(), index))
             });
-            let answers = state.answers.get(name).map(Arc::clone);
+            let response_counts = state.response_counts.get(name).map(Arc::clone);
             frontends.push(FrontendConfig {
                 config: config.clone(),
                 sockets: sockets.collect(),
                 listeners: listeners.into_iter().map(|(_, one)| one).collect(),
                 tls: worker_configs::tls(config, &state.active.sites),
                 router,
-                answers: answers.unwrap_or_else(|| Answers::of(name, self.workers())),
+                response_counts: response_counts
+                    .unwrap_or_else(|| ResponseCounts::of(name, self.workers())),
                 handshakes: Handshakes::of(name, self.workers()),
             });
         }

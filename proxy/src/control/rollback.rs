@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::attempt::MAX_ATTEMPTS;
-use super::state::{Standing, State};
+use super::state::{CommitCheck, State};
 use super::{ChangeError, Control};
 use crate::config::StageId;
 use crate::rollout::Publication;
@@ -122,7 +122,7 @@ impl Control {
             let attempt = attempt.await?;
             let loaded = attempt.result?;
             let mut state = self.state();
-            if state.standing(&attempt.task)? == Standing::Stale {
+            if state.check_commit(&attempt.task)? == CommitCheck::Stale {
                 continue;
             }
             match reason {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::attempt::MAX_ATTEMPTS;
-use super::state::Standing;
+use super::state::CommitCheck;
 use super::{ChangeError, Control};
 use crate::config::{PluginSource, StageId};
 use crate::rollout::RolloutError;
@@ -55,7 +55,7 @@ impl Control {
             if state.trials.is_aborted(ticket) {
                 return Err(ChangeError::Aborted(stage.clone()));
             }
-            if state.standing(&attempt.task)? == Standing::Stale {
+            if state.check_commit(&attempt.task)? == CommitCheck::Stale {
                 continue;
             }
             state.ensure_latest(stage, ticket)?;

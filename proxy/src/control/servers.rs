@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::certificates::Taken;
 use super::{ChangeError, Control, blocking};
-use crate::upstream::{Cluster, Moved, Order, Relisted};
+use crate::upstream::{Cluster, FileServersOutcome, Moved, ServerOverride};
 use crate::worker::Command;
 
 impl Control {
@@ -25,25 +25,25 @@ impl Control {
         }
     }
 
-    /// Applies an operator's order to a server.
+    /// Overrides the state or weight of a server.
     ///
     /// # Errors
     /// [`ChangeError::NoServer`], [`ChangeError::Stopping`].
-    pub fn order_server(
+    pub fn override_server(
         &self,
         backend: &str,
         server: &str,
-        order: Order,
+        server_override: ServerOverride,
     ) -> Result<(), ChangeError> {
         self.ensure_serving()?;
         let clusters = self.clusters();
         let cluster = clusters.iter().find(|cluster| **cluster.name() == *backend);
-        let ordered = cluster.and_then(|cluster| {
-            cluster.order(server, order)?;
+        let changed = cluster.and_then(|cluster| {
+            cluster.set_override(server, server_override)?;
             Some(cluster)
         });
         let no_server = || ChangeError::NoServer(backend.to_owned(), server.to_owned());
-        self.send_endpoints(ordered.ok_or_else(no_server)?);
+        self.send_endpoints(changed.ok_or_else(no_server)?);
         Ok(())
     }
 
@@ -69,14 +69,14 @@ impl Control {
             blocking(move || cluster.read_servers(&path)).await
         };
         match read {
-            Ok(Ok(Relisted::InForce)) => {
+            Ok(Ok(FileServersOutcome::InForce)) => {
                 self.send_endpoints(&cluster);
                 let servers = cluster.server_count();
                 tracing::info!(backend, servers, "the servers file is in force");
                 Taken::Done
             }
-            Ok(Ok(Relisted::Overtaken)) => Taken::Done,
-            Ok(Ok(Relisted::Stale)) => Taken::TryAgain,
+            Ok(Ok(FileServersOutcome::Overtaken)) => Taken::Done,
+            Ok(Ok(FileServersOutcome::Stale)) => Taken::TryAgain,
             Ok(Err(error)) => {
                 let file = path.display();
                 tracing::error!(

@@ -12,14 +12,14 @@ use crate::config::{Source, StageId};
 use crate::rollout::task::LoadTask;
 use crate::rollout::ticket::Ticket;
 use crate::rollout::versions::Versions;
-use crate::telemetry::Answers;
+use crate::telemetry::ResponseCounts;
 
 /// The running configuration. No worker ever locks it.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) active: ActiveConfig,
     pub(super) source: Source,
-    pub(super) answers: HashMap<String, Arc<Answers>>,
+    pub(super) response_counts: HashMap<String, Arc<ResponseCounts>>,
     pub(super) reloads: Reloads,
     pub(super) trials: PendingTrials,
     /// Replaced tables, the oldest first.
@@ -37,7 +37,7 @@ pub struct Reloads {
 
 /// Whether a prepared change can be published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum CommitCheck {
     /// It can.
     Current,
     /// It was prepared for another configuration.
@@ -52,7 +52,7 @@ impl State {
         State {
             active,
             source,
-            answers: frontends.answers,
+            response_counts: frontends.response_counts,
             reloads: Reloads::default(),
             trials: PendingTrials::default(),
             superseded: Vec::new(),
@@ -137,12 +137,12 @@ impl State {
     ///
     /// # Errors
     /// As [`task`](Self::task).
-    pub(super) fn standing(&self, task: &LoadTask) -> Result<Standing, ChangeError> {
+    pub(super) fn check_commit(&self, task: &LoadTask) -> Result<CommitCheck, ChangeError> {
         let now = self.task(&task.id)?;
         Ok(if now.is_same_as(task) {
-            Standing::Current
+            CommitCheck::Current
         } else {
-            Standing::Stale
+            CommitCheck::Stale
         })
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::attempt::MAX_ATTEMPTS;
-use super::state::Standing;
+use super::state::CommitCheck;
 use super::{ChangeError, Control};
 use crate::config::{PluginSource, StageId};
 use crate::rollout::Publication;
@@ -70,7 +70,7 @@ impl Control {
     /// Remembers a refused file, so that the watcher does not load it again.
     fn refuse_file(&self, task: &LoadTask, sha256: String) {
         let mut state = self.state();
-        if matches!(state.standing(task), Ok(Standing::Current))
+        if matches!(state.check_commit(task), Ok(CommitCheck::Current))
             && let Some(published) = state.active.versions.published_mut(&task.id)
         {
             published.file.refused = Some(sha256);
@@ -92,7 +92,7 @@ impl Control {
         accepted: Option<String>,
     ) -> Result<Option<Arc<Version>>, ChangeError> {
         let mut state = self.state();
-        if state.standing(task)? == Standing::Stale {
+        if state.check_commit(task)? == CommitCheck::Stale {
             return Ok(None);
         }
         let latest = state.ensure_latest(&task.id, ticket);

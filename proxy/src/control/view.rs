@@ -11,7 +11,7 @@ use crate::rollout::versions::{Cause, EndedTrial, RetiredVersion};
 use crate::router::rollout::Rollout;
 use crate::router::version::Version;
 use crate::sites::Sites;
-use crate::telemetry::{Answers, Telemetry};
+use crate::telemetry::{ResponseCounts, Telemetry};
 use crate::upstream::Cluster;
 use crate::worker::DrainState;
 
@@ -89,14 +89,14 @@ impl Control {
     }
 
     /// Returns the response counters of each frontend, in the order of the configuration.
-    pub fn answers(&self) -> Vec<(String, Arc<Answers>)> {
+    pub fn response_counts(&self) -> Vec<(String, Arc<ResponseCounts>)> {
         let state = self.state();
         let frontends = state.active.config.frontends.iter();
-        let answers = frontends.filter_map(|frontend| {
-            let answers = state.answers.get(&frontend.name)?;
-            Some((frontend.name.clone(), Arc::clone(answers)))
+        let response_counts = frontends.filter_map(|frontend| {
+            let response_counts = state.response_counts.get(&frontend.name)?;
+            Some((frontend.name.clone(), Arc::clone(response_counts)))
         });
-        answers.collect()
+        response_counts.collect()
     }
 
     /// Returns the clusters in service, in the order of the configuration.

@@ -34,7 +34,7 @@ const MAX_RETRY_PAUSE: Duration = Duration::from_mins(1);
 
 /// Identifies a file's content without reading it: real path, device, inode, length and
 /// modification time.
-type Looks = Option<(PathBuf, [u64; 3], Option<SystemTime>)>;
+type Fingerprint = Option<(PathBuf, [u64; 3], Option<SystemTime>)>;
 
 /// The part of the configuration that uses a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +53,7 @@ enum User {
 struct Watched {
     user: User,
     path: PathBuf,
-    looks: Looks,
+    fingerprint: Fingerprint,
     /// When the file is loaded unless it changes again; None if it has been loaded.
     due: Option<Instant>,
     /// `true` while the file is being loaded. If it changes meanwhile, it is loaded again
@@ -175,7 +175,7 @@ fn review(control: &Control, files: &mut Vec<Watched>) {
         let is_known = |file: &Watched| file.user == user && file.path == path;
         if !files.iter().any(is_known) {
             files.push(Watched {
-                looks: looks(&path),
+                fingerprint: fingerprint(&path),
                 user,
                 path,
                 // It may have changed since it was loaded.
@@ -235,7 +235,7 @@ fn places(path: &Path) -> Vec<PathBuf> {
     places
 }
 
-fn looks(path: &Path) -> Looks {
+fn fingerprint(path: &Path) -> Fingerprint {
     let real = path.canonicalize().ok()?;
     let metadata = std::fs::metadata(&real).ok()?;
     let identity = [metadata.dev(), metadata.ino(), metadata.len()];
@@ -246,9 +246,9 @@ impl Watched {
     /// Reports whether the file must be loaded now: it has changed, and has been stable for long
     /// enough. Marks it as not due.
     fn is_due(&mut self) -> bool {
-        let looks = looks(&self.path);
-        if looks != self.looks {
-            self.looks = looks;
+        let fingerprint = fingerprint(&self.path);
+        if fingerprint != self.fingerprint {
+            self.fingerprint = fingerprint;
             self.pause = Duration::ZERO;
             self.due = Some(Instant::now() + SETTLED);
         }
@@ -259,7 +259,7 @@ impl Watched {
             return false;
         }
         self.due = None;
-        self.looks.is_some() || matches!(self.user, User::Table(_))
+        self.fingerprint.is_some() || matches!(self.user, User::Table(_))
     }
 
     fn settle(&mut self, outcome: Outcome) {

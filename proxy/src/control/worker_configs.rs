@@ -12,7 +12,7 @@ use crate::config::{self, Bind, Config, Frontend, StageId};
 use crate::rollout::versions::{ConfiguredFile, Published, Versions};
 use crate::router::StageUpdate;
 use crate::sites::Sites;
-use crate::telemetry::{Answers, Handshakes};
+use crate::telemetry::{Handshakes, ResponseCounts};
 use crate::transport::tls::ServerTls;
 use crate::worker::{FrontendConfig, WorkerConfig};
 
@@ -29,7 +29,7 @@ pub(super) struct Frontends {
     /// Renamed stages: the old name and the new one.
     pub(super) renamed: Vec<(StageId, StageId)>,
     /// Response counters, by frontend name.
-    pub(super) answers: HashMap<String, Arc<Answers>>,
+    pub(super) response_counts: HashMap<String, Arc<ResponseCounts>>,
 }
 
 /// The running configuration, from which a reload keeps what it can.
@@ -38,7 +38,7 @@ pub(super) enum Known<'a> {
     None,
     Active {
         versions: &'a Versions,
-        answers: &'a HashMap<String, Arc<Answers>>,
+        response_counts: &'a HashMap<String, Arc<ResponseCounts>>,
     },
 }
 
@@ -50,17 +50,19 @@ impl Known<'_> {
         }
     }
 
-    fn answers(&self, frontend: &str) -> Option<Arc<Answers>> {
+    fn response_counts(&self, frontend: &str) -> Option<Arc<ResponseCounts>> {
         match self {
             Known::None => None,
-            Known::Active { answers, .. } => answers.get(frontend).cloned(),
+            Known::Active {
+                response_counts, ..
+            } => response_counts.get(frontend).cloned(),
         }
     }
 }
 
 /// Creates the configuration of each worker and the state that they share. Takes the routers out of
 /// `prepared`.
-pub(super) fn deal(
+pub(super) fn distribute(
     prepared: &mut Prepared,
     listeners: &mut [FrontendListeners],
     challenges: &Arc<HttpChallenges>,
@@ -97,9 +99,9 @@ pub(super) fn deal(
                 router.push(update);
             }
         }
-        let answers = known
-            .answers(name)
-            .unwrap_or_else(|| Answers::of(name, workers));
+        let response_counts = known
+            .response_counts(name)
+            .unwrap_or_else(|| ResponseCounts::of(name, workers));
         let handshakes = Handshakes::of(name, workers);
         // The sockets are in the order of the workers: a worker that replaces a failed one gets the
         // same sockets.
@@ -111,11 +113,11 @@ pub(super) fn deal(
                 listeners: sockets.next().unwrap_or_default(),
                 tls: tls(frontend, &prepared.sites),
                 router,
-                answers: Arc::clone(&answers),
+                response_counts: Arc::clone(&response_counts),
                 handshakes: Arc::clone(&handshakes),
             });
         }
-        shared.answers.insert(name.clone(), answers);
+        shared.response_counts.insert(name.clone(), response_counts);
     }
     (configs, shared)
 }

@@ -78,7 +78,7 @@ async fn next(page: &mut WebSocketStream<TcpStream>, kind: &str) -> Value {
 }
 
 #[tokio::test]
-async fn the_page_is_whole_in_itself() {
+async fn the_page_loads_no_other_files() {
     let demo = demo(&Feed::default());
     let response = request(demo.servers.page, Method::GET, "/", None).await;
     assert_eq!(response.status(), StatusCode::OK);
@@ -93,7 +93,7 @@ async fn the_page_is_whole_in_itself() {
 }
 
 #[tokio::test]
-async fn both_backends_say_who_they_are() {
+async fn both_backends_name_themselves() {
     let demo = demo(&Feed::default());
     for (address, name) in [
         (demo.servers.page, "www_backend"),
@@ -139,7 +139,7 @@ async fn only_pages_under_localhost_may_read() {
 }
 
 #[tokio::test]
-async fn what_one_page_says_all_pages_hear() {
+async fn a_message_reaches_all_pages() {
     let demo = demo(&Feed::default());
     let mut first = open(demo.servers.notifier, None).await.unwrap();
     let hello = next(&mut first, "hello").await;

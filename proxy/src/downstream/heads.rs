@@ -10,7 +10,7 @@ use crate::config::FrontendTimeouts;
 use crate::http::message::RequestHead;
 use crate::http1::request::{self, Parsed as Request, RequestError};
 use crate::http1::{Limits, Progress};
-use crate::request::Place;
+use crate::request::RequestPosition;
 use crate::shutdown::Shutdown;
 use crate::wire::Wire;
 
@@ -72,11 +72,11 @@ impl HeadReader {
     }
 
     /// Reports whether the current request is the first of its connection.
-    pub(super) fn place(&self) -> Place {
+    pub(super) fn position(&self) -> RequestPosition {
         if self.served == 0 {
-            Place::First
+            RequestPosition::First
         } else {
-            Place::Later
+            RequestPosition::Later
         }
     }
 
@@ -170,7 +170,7 @@ impl HeadReader {
     }
 
     /// Returns the head buffer to the pool if no head has begun.
-    pub(super) fn rest(&mut self, resources: &Resources) {
+    pub(super) fn release_buffers(&mut self, resources: &Resources) {
         if self.started.is_none()
             && let Some(head) = self.head.take()
         {

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::Connection;
 use super::heads::{Head, HeadReader, Read};
 use super::linger::{self, linger};
-use super::response::{download_end, told};
+use super::response::{download_end, record_status};
 use super::tunnel::TunnelTask;
 use crate::http::message::{MethodKind, RequestHead, Version};
 use crate::http1::Persistence;
@@ -25,11 +25,11 @@ use crate::request::error::ProxyError;
 use crate::request::exchange::Exchange;
 use crate::request::record::Record;
 use crate::request::reply::Reply;
-use crate::request::{self, Outcome, Place};
+use crate::request::{self, Outcome, RequestPosition};
 use crate::shutdown::ConnectionGuard;
 use crate::telemetry::{End, chain};
 use crate::timer::Stall;
-use crate::transport::io::{EndBy, Io};
+use crate::transport::io::{CloseMode, Io};
 use crate::tunnel::{self, Tunnel};
 use crate::upstream::PrivateConnections;
 use crate::wire::{Relay, Source as _, Wire};
@@ -46,8 +46,8 @@ pub async fn serve(connection: Connection, io: Io, guard: ConnectionGuard) {
         let next = match next_head(&connection, &mut reader, &mut wire).await {
             // Boxed, so that an idle connection reserves no memory for a request.
             Read::Request(head) => {
-                let place = reader.place();
-                Box::pin(connection.request(wire, *head, place, &mut private)).await
+                let position = reader.position();
+                Box::pin(connection.request(wire, *head, position, &mut private)).await
             }
             Read::Refused(error, head, started) => {
                 let error = ProxyError::Head(error);
@@ -101,8 +101,8 @@ async fn next_head(connection: &Connection, reader: &mut HeadReader, wire: &mut 
         if read.is_ready() {
             return read;
         }
-        wire.rest();
-        reader.rest(&connection.resources);
+        wire.release_buffers();
+        reader.release_buffers(&connection.resources);
         reader.poll_limit(
             wire,
             &config.timeouts,
@@ -119,7 +119,7 @@ impl Connection {
         &self,
         mut wire: Box<Wire>,
         head: Head,
-        place: Place,
+        position: RequestPosition,
         private: &mut PrivateConnections,
     ) -> Next {
         let Head {
@@ -141,7 +141,7 @@ impl Connection {
             wire,
             &request,
             response_head,
-            place,
+            position,
             &self.frontend,
             private,
         )
@@ -189,7 +189,7 @@ impl Connection {
             Persistence::KeepAlive
         };
         let status = exchange.head.status();
-        told(cx, status);
+        record_status(cx, status);
         self.resources.with_date(|date| {
             let with = OutgoingResponse {
                 body: response.declared.for_client(version),
@@ -202,7 +202,7 @@ impl Connection {
         if body == BodyLength::UntilClose {
             // Until the body is complete: an orderly close in the middle would make it look
             // complete.
-            exchange.client().io.end_by(EndBy::Reset);
+            exchange.client().io.set_close_mode(CloseMode::Reset);
         }
         let mut download = Relay::default();
         let fields = cx.head.fields();
@@ -213,7 +213,7 @@ impl Connection {
             Ok(()) => {
                 cx.record.finish(End::Ok);
                 if body == BodyLength::UntilClose {
-                    exchange.client().io.end_by(EndBy::Close);
+                    exchange.client().io.set_close_mode(CloseMode::Close);
                 }
                 let now = Instant::now();
                 let (wire, head) = exchange.finish(fields, private, now);
@@ -291,7 +291,7 @@ impl Connection {
         persistence: Persistence,
         with_body: bool,
     ) -> Option<()> {
-        told(cx, reply.head.status());
+        record_status(cx, reply.head.status());
         self.resources.with_date(|date| {
             let with = OutgoingResponse {
                 body: reply.length(),
@@ -316,7 +316,7 @@ impl Connection {
 
     /// Sends the 101 response and joins both connections into a tunnel.
     async fn switch(&self, mut cx: Context, mut exchange: Exchange<Wire>) -> Next {
-        told(&mut cx, 101);
+        record_status(&mut cx, 101);
         let with = OutgoingResponse {
             body: BodyLength::None,
             connection: ConnectionOption::Implied,

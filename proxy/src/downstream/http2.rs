@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Connection;
-use super::response::{download_end, told};
+use super::response::{download_end, record_status};
 use super::tunnel::TunnelTask;
 use crate::frontend::Rules;
 use crate::http::message::MethodKind;
@@ -23,7 +23,7 @@ use crate::request::error::ProxyError;
 use crate::request::exchange::Exchange;
 use crate::request::record::Record;
 use crate::request::reply::Reply;
-use crate::request::{self, Outcome, Place};
+use crate::request::{self, Outcome, RequestPosition};
 use crate::shutdown::ConnectionGuard;
 use crate::telemetry::{End, chain};
 use crate::timer::{Stall, Timer};
@@ -63,7 +63,7 @@ pub async fn serve(mut connection: Connection, io: Io, guard: ConnectionGuard) {
     };
     let mut waits = Waits::new(&rules, http2.moved());
     let mut stopping = pin!(connection.shutdown.begun());
-    let mut place = Place::First;
+    let mut position = RequestPosition::First;
     loop {
         let event = poll_fn(|task| waits.poll(&mut http2, &connection, stopping.as_mut(), task));
         let Event::Opened(opened) = event.await else {
@@ -71,8 +71,8 @@ pub async fn serve(mut connection: Connection, io: Io, guard: ConnectionGuard) {
         };
         let connection = Rc::clone(&connection);
         // Boxed, because a task is moved several times before it reaches its final place.
-        tokio::task::spawn_local(Box::pin(connection.serve_stream(*opened, place)));
-        place = Place::Later;
+        tokio::task::spawn_local(Box::pin(connection.serve_stream(*opened, position)));
+        position = RequestPosition::Later;
     }
     if let Some(violation) = http2.violation() {
         tracing::debug!(
@@ -214,7 +214,7 @@ impl Waits {
 }
 
 impl Connection {
-    async fn serve_stream(self: Rc<Self>, opened: Opened, place: Place) {
+    async fn serve_stream(self: Rc<Self>, opened: Opened, position: RequestPosition) {
         let started = Instant::now();
         let rules = self.frontend.rules();
         let limits = rules.config.limits.head.into();
@@ -243,7 +243,7 @@ impl Connection {
             stream,
             &request,
             response_head,
-            place,
+            position,
             &self.frontend,
             &mut private,
         );
@@ -270,7 +270,7 @@ impl Connection {
         response: Response,
         private: &mut PrivateConnections,
     ) -> Option<Box<Stream>> {
-        told(cx, exchange.head.status());
+        record_status(cx, exchange.head.status());
         // A message that arrived over HTTP/2 can have trailers whatever its length.
         let length = match response.body {
             BodyLength::Known(0) if exchange.is_with_http2_server() => BodyLength::Chunked,
@@ -312,7 +312,7 @@ impl Connection {
         mut stream: Box<Stream>,
         reply: &Reply,
     ) -> Option<Box<Stream>> {
-        told(cx, reply.head.status());
+        record_status(cx, reply.head.status());
         let with_body = cx.head.method_kind() != MethodKind::Head;
         let body = if with_body {
             reply.length()
@@ -362,7 +362,7 @@ impl Connection {
 
     /// Confirms that the WebSocket is open, and joins both streams into a tunnel.
     async fn open_websocket(&self, mut cx: Context, exchange: Exchange<Stream>) {
-        told(&mut cx, 200);
+        record_status(&mut cx, 200);
         let (mut client, lease, head) = exchange.into_parts();
         client.push_accepted(&head, cx.response_edits());
         let Some(client) = client.into_bytes() else {

@@ -248,13 +248,13 @@ pub struct Accepted {
     socket: OwnedFd,
     peer: Peer,
     /// The frontend and the socket that accepted it, for other workers.
-    place: Arc<Place>,
+    listener_id: Arc<ListenerId>,
     permit: WorkerPermit,
 }
 
 /// Identifies a listening socket by name.
 #[derive(Debug)]
-struct Place {
+struct ListenerId {
     frontend: String,
     socket: String,
 }
@@ -262,7 +262,7 @@ struct Place {
 impl Accepted {
     /// Returns the name of the frontend that accepted it.
     pub fn frontend(&self) -> &str {
-        &self.place.frontend
+        &self.listener_id.frontend
     }
 }
 
@@ -271,7 +271,7 @@ impl Acceptor {
     /// socket.
     pub fn serve(&self, accepted: Accepted) -> Option<Accepted> {
         let rules = self.frontend.rules();
-        let Some(bind) = rules.sockets.bind(&accepted.place.socket) else {
+        let Some(bind) = rules.sockets.bind(&accepted.listener_id.socket) else {
             return Some(accepted);
         };
         let stream = match accepted.peer {
@@ -330,7 +330,7 @@ impl Acceptor {
 /// If the socket cannot be registered with the poller.
 pub async fn run(listener: Listener, acceptor: Acceptor) -> io::Result<()> {
     let family = listener.family;
-    let place = Arc::new(Place {
+    let listener_id = Arc::new(ListenerId {
         frontend: acceptor.frontend.name.to_string(),
         socket: listener.name,
     });
@@ -339,7 +339,7 @@ pub async fn run(listener: Listener, acceptor: Acceptor) -> io::Result<()> {
     tokio::select! {
         biased;
         () = shutdown.begun() => Ok(()),
-        never = accept(&socket, family, &place, &acceptor) => match never {},
+        never = accept(&socket, family, &listener_id, &acceptor) => match never {},
     }
 }
 
@@ -357,7 +357,7 @@ fn register(socket: Socket) -> io::Result<AsyncFd<Socket>> {
 async fn accept(
     socket: &AsyncFd<Socket>,
     family: Family,
-    place: &Arc<Place>,
+    listener_id: &Arc<ListenerId>,
     acceptor: &Acceptor,
 ) -> std::convert::Infallible {
     loop {
@@ -374,7 +374,7 @@ async fn accept(
             Ok(Ok((socket, peer))) => acceptor.assign(Accepted {
                 socket,
                 peer,
-                place: Arc::clone(place),
+                listener_id: Arc::clone(listener_id),
                 permit: acceptor
                     .workers
                     .limiter
@@ -382,7 +382,7 @@ async fn accept(
             }),
             Ok(Err(error)) => {
                 drop(permit);
-                pause(&error, &place.frontend).await;
+                pause(&error, &listener_id.frontend).await;
             }
         }
     }

@@ -9,9 +9,9 @@ use crate::upstream::{Lease, Upgraded};
 use crate::wire::BodyError;
 
 /// Records and counts the status that the client receives.
-pub(super) fn told(cx: &mut Context, status: u16) {
+pub(super) fn record_status(cx: &mut Context, status: u16) {
     cx.record.status = Some(status);
-    cx.rules.answers.count(cx.rules.worker, status);
+    cx.rules.response_counts.count(cx.rules.worker, status);
 }
 
 /// Returns the log's end for a response that was not sent completely.

@@ -21,7 +21,7 @@ use crate::request::tcp;
 use crate::shutdown::ConnectionGuard;
 use crate::telemetry::{End, chain};
 use crate::transport::client_hello::{self, ClientHelloError, MAX_CLIENT_HELLO, Parsed};
-use crate::transport::io::{EndBy, Io};
+use crate::transport::io::{CloseMode, Io};
 use crate::tunnel;
 use crate::wire::Wire;
 
@@ -76,7 +76,7 @@ pub(super) async fn serve(
         Err(error) => {
             cx.record.fail(error.outcome().1, || chain(&error));
             // An orderly close would look as if the server had closed the connection.
-            wire.io.end_by(EndBy::Reset);
+            wire.io.set_close_mode(CloseMode::Reset);
         }
     }
 }

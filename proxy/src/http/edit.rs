@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn edits_for_people() {
+    fn edits_are_described_for_people() {
         let check = |edit: Result<Edit, EditError>, expected: &str| {
             assert_eq!(edit.unwrap().to_string(), expected);
         };
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_edit_replaces() {
+    fn set_and_remove_replace_their_field() {
         let check = |edit: Result<Edit, EditError>, name: &[u8], expected| {
             let edit = edit.unwrap();
             assert_eq!(

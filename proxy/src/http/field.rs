@@ -18,7 +18,7 @@ macro_rules! field_kinds {
             Origin,
             /// A name that servers with CGI variables cannot distinguish from a name by which they
             /// identify clients, such as `X_Forwarded_For`.
-            Disguised,
+            OriginLookalike,
             /// Any other name.
             Other,
         }
@@ -32,7 +32,7 @@ macro_rules! field_kinds {
             pub const fn name(self) -> &'static str {
                 match self {
                     $(FieldKind::$kind => $name,)+
-                    FieldKind::Origin | FieldKind::Disguised | FieldKind::Other => "",
+                    FieldKind::Origin | FieldKind::OriginLookalike | FieldKind::Other => "",
                 }
             }
 
@@ -41,7 +41,7 @@ macro_rules! field_kinds {
             pub const fn line_start(self) -> &'static str {
                 match self {
                     $(FieldKind::$kind => concat!($name, ": "),)+
-                    FieldKind::Origin | FieldKind::Disguised | FieldKind::Other => "",
+                    FieldKind::Origin | FieldKind::OriginLookalike | FieldKind::Other => "",
                 }
             }
         }
@@ -134,7 +134,7 @@ impl FieldKind {
     pub const fn is_one_name(self) -> bool {
         !matches!(
             self,
-            FieldKind::Origin | FieldKind::Disguised | FieldKind::Other
+            FieldKind::Origin | FieldKind::OriginLookalike | FieldKind::Other
         )
     }
 
@@ -217,8 +217,10 @@ impl HeaderFlags {
     ]);
 
     /// All fields by which servers identify clients, in any spelling.
-    pub const ORIGIN: HeaderFlags =
-        HeaderFlags::KNOWN_ORIGIN.with(HeaderFlags::of(&[FieldKind::Origin, FieldKind::Disguised]));
+    pub const ORIGIN: HeaderFlags = HeaderFlags::KNOWN_ORIGIN.with(HeaderFlags::of(&[
+        FieldKind::Origin,
+        FieldKind::OriginLookalike,
+    ]));
 
     /// Fields by which servers identify clients and which this proxy reads.
     pub const KNOWN_ORIGIN: HeaderFlags =

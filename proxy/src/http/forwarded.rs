@@ -19,12 +19,12 @@ pub enum Trust {
 
 /// Drops the fields by which servers identify clients if an untrusted sender wrote them.
 ///
-/// Disguised names are untrusted whoever the peer is: proxies pass on fields that they do not
+/// Lookalikes are untrusted whoever the peer is: proxies pass on fields that they do not
 /// recognize, and none writes such names itself.
 #[inline]
 pub fn drop_claims(head: &mut RequestHead, trust: Trust) {
     let claims = match trust {
-        Trust::Trusted => HeaderFlags::of(&[FieldKind::Disguised]),
+        Trust::Trusted => HeaderFlags::of(&[FieldKind::OriginLookalike]),
         Trust::Untrusted => HeaderFlags::ORIGIN,
     };
     head.fields_mut().drop_kinds(claims);
@@ -80,7 +80,7 @@ pub enum MaxForwards {
     /// Forward the request.
     Forward,
     /// Respond here: the count was 0.
-    Answer,
+    RespondLocally,
 }
 
 /// Decrements `Max-Forwards` of a TRACE or OPTIONS request. Other methods ignore the field, and a
@@ -95,7 +95,7 @@ pub fn count_max_forwards(head: &mut RequestHead) -> MaxForwards {
     let counts = fields.values_of(FieldKind::MaxForwards);
     match counts.filter_map(parse).min() {
         None => MaxForwards::Forward,
-        Some(0) => MaxForwards::Answer,
+        Some(0) => MaxForwards::RespondLocally,
         Some(count) => {
             let mut text = Vec::new();
             push_decimal(count - 1, &mut text);
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn connection_takes_no_word_of_a_proxy_away() {
+    fn connection_cannot_remove_a_proxys_fields() {
         let mut head = head(
             "GET",
             &[("X-Forwarded-For", "1.1.1.1"), ("X-Real-IP", "1.1.1.1")],
@@ -264,7 +264,7 @@ mod tests {
         };
         check("TRACE", &["5"], MaxForwards::Forward, &["4"]);
         check("OPTIONS", &["10"], MaxForwards::Forward, &["9"]);
-        check("OPTIONS", &["000"], MaxForwards::Answer, &["000"]);
+        check("OPTIONS", &["000"], MaxForwards::RespondLocally, &["000"]);
         check("OPTIONS", &["x"], MaxForwards::Forward, &["x"]);
         check("OPTIONS", &[], MaxForwards::Forward, &[]);
         check("GET", &["0"], MaxForwards::Forward, &["0"]);

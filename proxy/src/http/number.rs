@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_fmt_writes_them() {
+    fn numbers_are_written_as_by_fmt() {
         for number in [
             0,
             1,

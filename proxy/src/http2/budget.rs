@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn work_pays_for_control_frames_and_not_for_resets() {
+    async fn useful_frames_offset_control_frames_but_not_resets() {
         let mut one = budget();
         for _ in 0..5000 {
             one.received(&frame(PING, 0, 8));
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn time_pays_too() {
+    async fn time_refills_the_budget_too() {
         let mut budget = budget();
         for _ in 0..10_000 {
             budget.received(&frame(PING, 0, 8));

@@ -48,7 +48,7 @@ use crate::plugin::compile::cache::CompiledCache;
 use crate::questions::{Builder, Questions};
 use crate::tables::Tables;
 
-use self::backends::ToldServers;
+use self::backends::ConfiguredServers;
 pub use self::backends::{BackendName, BackendState, Backends, ServerName, ServerState};
 pub use self::decision::{
     Decision, Edits, FieldLine, Options, Otherwise, Response, Route, ServerChoice, Tag, Target,
@@ -131,7 +131,7 @@ pub struct Environment {
     pub backends: Arc<dyn Backends>,
     /// The operator's tables.
     pub tables: Arc<Tables>,
-    told: Arc<ToldServers>,
+    configured_servers: Arc<ConfiguredServers>,
 }
 
 impl Environment {
@@ -141,7 +141,7 @@ impl Environment {
         Environment {
             backends,
             tables,
-            told: Arc::default(),
+            configured_servers: Arc::default(),
         }
     }
 
@@ -483,9 +483,9 @@ impl Plugin {
             wasi.allow_waits(start.deadline);
         }
         let backends = Arc::clone(&environment.backends);
-        let told = Arc::clone(&environment.told);
+        let configured_servers = Arc::clone(&environment.configured_servers);
         let deadline = Deadline::of(start.deadline);
-        let mut state = State::new(backends, told, memory, deadline, log, wasi);
+        let mut state = State::new(backends, configured_servers, memory, deadline, log, wasi);
         match (snapshot, known) {
             (Some(snapshot), _) => state.questions = Arc::clone(&snapshot.questions),
             (None, Some(known)) => {

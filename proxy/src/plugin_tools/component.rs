@@ -45,7 +45,7 @@ pub enum ComponentError {
 
 /// Contents of a file.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Anatomy {
+pub struct ComponentInfo {
     /// Whether it is a component, not a core module.
     pub is_component: bool,
     /// Whether a module says which world it is for.
@@ -62,60 +62,60 @@ pub struct Anatomy {
     pub strippable: usize,
 }
 
-impl Anatomy {
+impl ComponentInfo {
     /// Analyzes a file.
     ///
     /// # Errors
     /// The file is not WebAssembly, or is damaged.
-    pub fn of(bytes: &[u8]) -> Result<Anatomy, BinaryReaderError> {
-        let mut anatomy = Anatomy::default();
+    pub fn of(bytes: &[u8]) -> Result<ComponentInfo, BinaryReaderError> {
+        let mut info = ComponentInfo::default();
         let mut depth = 0_usize;
         for payload in Parser::new(0).parse_all(bytes) {
             match payload? {
                 Payload::Version { encoding, .. } if depth == 0 => {
-                    anatomy.is_component = encoding == Encoding::Component;
+                    info.is_component = encoding == Encoding::Component;
                 }
                 Payload::ModuleSection { .. } => {
                     depth += 1;
-                    anatomy.modules += 1;
+                    info.modules += 1;
                 }
                 Payload::ComponentSection { .. } => depth += 1,
                 Payload::End(_) => depth = depth.saturating_sub(1),
                 Payload::ImportSection(imports) if depth == 0 => {
                     for import in imports.into_imports() {
                         let module = import?.module.to_owned();
-                        if !anatomy.imports.contains(&module) {
-                            anatomy.imports.push(module);
+                        if !info.imports.contains(&module) {
+                            info.imports.push(module);
                         }
                     }
                 }
                 Payload::ExportSection(exports) if depth == 0 => {
                     for export in exports {
-                        anatomy.exports.push(export?.name.to_owned());
+                        info.exports.push(export?.name.to_owned());
                     }
                 }
                 Payload::ComponentImportSection(imports) if depth == 0 => {
                     for import in imports {
-                        anatomy.imports.push(import?.name.name.to_owned());
+                        info.imports.push(import?.name.name.to_owned());
                     }
                 }
                 Payload::ComponentExportSection(exports) if depth == 0 => {
                     for export in exports {
-                        anatomy.exports.push(export?.name.name.to_owned());
+                        info.exports.push(export?.name.name.to_owned());
                     }
                 }
                 Payload::CustomSection(section) => {
                     let name = section.name();
-                    anatomy.has_metadata |= depth == 0 && name.starts_with(METADATA);
+                    info.has_metadata |= depth == 0 && name.starts_with(METADATA);
                     if !is_kept(name) {
-                        anatomy.strippable += section.range().len();
+                        info.strippable += section.range().len();
                     }
                     if let KnownCustom::Producers(fields) = section.as_known() {
                         for field in fields {
                             for value in field?.values {
                                 let value = value?;
                                 let made_with = format!("{} {}", value.name, value.version);
-                                anatomy.made_with.insert(made_with.trim().to_owned());
+                                info.made_with.insert(made_with.trim().to_owned());
                             }
                         }
                     }
@@ -123,7 +123,7 @@ impl Anatomy {
                 _ => {}
             }
         }
-        Ok(anatomy)
+        Ok(info)
     }
 }
 
@@ -135,13 +135,13 @@ impl Anatomy {
 /// # Errors
 /// [`ComponentError`].
 pub fn finish(bytes: &[u8]) -> Result<Vec<u8>, ComponentError> {
-    let anatomy = Anatomy::of(bytes)?;
-    if anatomy.is_component {
+    let info = ComponentInfo::of(bytes)?;
+    if info.is_component {
         return Ok(strip(bytes)?);
     }
     let unfit = |error| ComponentError::Unfit(format!("{error:#}"));
     let mut module = bytes.to_vec();
-    if !anatomy.has_metadata {
+    if !info.has_metadata {
         let mut resolve = Resolve::default();
         let package = resolve.push_str("router.wit", WIT).map_err(unfit)?;
         let world = resolve
@@ -151,7 +151,7 @@ pub fn finish(bytes: &[u8]) -> Result<Vec<u8>, ComponentError> {
             .map_err(unfit)?;
     }
     let mut encoder = ComponentEncoder::default().validate(true);
-    if anatomy
+    if info
         .imports
         .iter()
         .any(|module| module == WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME)
@@ -255,39 +255,39 @@ mod tests {
 
     #[test]
     fn a_component_is_taken_apart() {
-        let anatomy = Anatomy::of(HOST_SUFFIX).unwrap();
-        assert!(anatomy.is_component);
-        assert!(anatomy.modules >= 1);
-        assert_eq!(anatomy.exports, ["pointsman:router/plugin@1.0.0"]);
-        let imports = &anatomy.imports;
+        let info = ComponentInfo::of(HOST_SUFFIX).unwrap();
+        assert!(info.is_component);
+        assert!(info.modules >= 1);
+        assert_eq!(info.exports, ["pointsman:router/plugin@1.0.0"]);
+        let imports = &info.imports;
         assert!(imports.contains(&"pointsman:router/request@1.0.0".to_owned()));
         let by_rust = |tool: &String| tool.starts_with("Rust") || tool.starts_with("rustc");
-        assert!(anatomy.made_with.iter().any(by_rust), "{anatomy:?}");
+        assert!(info.made_with.iter().any(by_rust), "{info:?}");
     }
 
     #[test]
-    fn a_stripped_component_has_the_same_anatomy_and_nothing_to_strip() {
+    fn a_stripped_component_is_otherwise_the_same_and_has_nothing_left_to_strip() {
         let mut padded = HOST_SUFFIX.to_vec();
         let mut section = vec![6];
         section.extend(b".debug");
         section.extend([7; 300]);
         push_section(&mut padded, 0, &section);
-        assert!(Anatomy::of(&padded).unwrap().strippable >= 300);
+        assert!(ComponentInfo::of(&padded).unwrap().strippable >= 300);
 
         let stripped = finish(&padded).unwrap();
-        assert_eq!(Anatomy::of(&stripped).unwrap().strippable, 0);
-        let expected = Anatomy {
+        assert_eq!(ComponentInfo::of(&stripped).unwrap().strippable, 0);
+        let expected = ComponentInfo {
             strippable: 0,
-            ..Anatomy::of(HOST_SUFFIX).unwrap()
+            ..ComponentInfo::of(HOST_SUFFIX).unwrap()
         };
-        assert_eq!(Anatomy::of(&stripped).unwrap(), expected);
+        assert_eq!(ComponentInfo::of(&stripped).unwrap(), expected);
         // Only custom sections are removed.
         assert_eq!(finish(&stripped).unwrap(), stripped);
         wasmparser::validate(&stripped).unwrap();
     }
 
     #[test]
-    fn a_module_without_what_the_world_asks_for_is_refused() {
+    fn a_module_without_the_exports_of_the_world_is_refused() {
         let error = finish(b"\0asm\x01\0\0\0").unwrap_err().to_string();
         assert!(error.contains("does not fit the contract"), "{error}");
         assert!(matches!(

@@ -204,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_those_that_every_tool_takes() {
+    fn names_are_valid_for_every_tool() {
         for name in ["a", "my-plugin", "a1-2b"] {
             assert!(check_name(name).is_ok(), "{name}");
         }

@@ -24,7 +24,7 @@ use tokio::net::unix::pipe;
 
 use super::sockets::{Keeper, Open, Purpose};
 use crate::downstream::listener::Listener;
-use crate::spawn::alone;
+use crate::spawn::exclusive;
 
 /// Environment variable that describes a successor's inheritance.
 const VARIABLE: &str = "POINTSMAN_INHERIT";
@@ -56,7 +56,7 @@ pub struct Inherited {
 
 /// The contents of [`VARIABLE`].
 #[derive(Debug, Serialize, Deserialize)]
-struct Legacy {
+struct Handover {
     /// The write end of the pipe.
     ready: RawFd,
     sockets: Vec<Passed>,
@@ -165,18 +165,18 @@ impl Inherited {
     }
 
     fn from_predecessor(text: &str) -> Result<Inherited, InheritError> {
-        let legacy: Legacy =
+        let handover: Handover =
             serde_json::from_str(text).map_err(|error| wrong(VARIABLE, error.to_string()))?;
-        let ready = own(legacy.ready).map_err(|source| InheritError::Socket {
-            descriptor: legacy.ready,
+        let ready = own(handover.ready).map_err(|source| InheritError::Socket {
+            descriptor: handover.ready,
             variable: VARIABLE,
             source,
         })?;
-        let tickets = legacy.tickets.map(|descriptor| {
+        let tickets = handover.tickets.map(|descriptor| {
             let read = own(descriptor).and_then(|file| read_secret(&file));
             read.map_err(|source| InheritError::Tickets { descriptor, source })
         });
-        let sockets = legacy.sockets.into_iter().map(|passed| {
+        let sockets = handover.sockets.into_iter().map(|passed| {
             let keeper = if passed.is_lent {
                 Keeper::Manager
             } else {
@@ -300,7 +300,7 @@ impl Successor {
             .env_remove("LISTEN_PID")
             .env_remove("LISTEN_FDS")
             .env_remove("LISTEN_FDNAMES");
-        alone(|| spawn(command, sockets, tickets))
+        exclusive(|| spawn(command, sockets, tickets))
             .map_err(|source| UpgradeError::Start { program, source })
     }
 
@@ -344,7 +344,7 @@ impl Drop for Successor {
     }
 }
 
-/// Must be called within [`alone`]: for a moment, every process that is started inherits these
+/// Must be called within [`exclusive`]: for a moment, every process that is started inherits these
 /// descriptors.
 fn spawn(mut command: Command, sockets: &[Open], tickets: &[u8]) -> io::Result<Successor> {
     let (reader, writer) = io::pipe()?;
@@ -354,7 +354,7 @@ fn spawn(mut command: Command, sockets: &[Open], tickets: &[u8]) -> io::Result<S
     let descriptors = sockets.iter().map(|open| dup(&*open.listener));
     let descriptors: Vec<OwnedFd> = descriptors.collect::<Result<_, _>>()?;
     let tickets = dup(secret(tickets)?)?;
-    let legacy = Legacy {
+    let handover = Handover {
         ready: ready.as_raw_fd(),
         tickets: Some(tickets.as_raw_fd()),
         sockets: sockets
@@ -369,7 +369,7 @@ fn spawn(mut command: Command, sockets: &[Open], tickets: &[u8]) -> io::Result<S
     };
     let ready = pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?;
     let child = command
-        .env(VARIABLE, serde_json::to_string(&legacy)?)
+        .env(VARIABLE, serde_json::to_string(&handover)?)
         .spawn()?;
     Ok(Successor {
         child: Some(child),

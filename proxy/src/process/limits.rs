@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_limit_allows() {
+    fn max_connections_depends_on_the_descriptor_limit() {
         let check = |wanted: u32, limit, expected: Result<u32, &str>| {
             let found = allow(NonZeroU32::new(wanted), limit, 256, 100);
             let found = found.map_err(|error| error.to_string());
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_reserved() {
+    fn descriptors_are_reserved_for_workers_and_sockets() {
         let reserved = |workers, ip, unix| reserve(workers, Addresses { ip, unix });
         assert_eq!(reserved(1, 0, 0), FOR_PROCESS + FOR_WORKER);
         // 32 workers with 16 addresses have 1,152 descriptors open for them at rest.

@@ -1,6 +1,6 @@
 //! Reload: binds the sockets of a new configuration, and notifies the service manager.
 
-use super::errand;
+use super::dedicated_thread;
 use super::error::StartError;
 use super::handle::Process;
 use super::limits;
@@ -41,7 +41,7 @@ impl Process {
             let workers = self.control().workers();
             let most = self.max_connections();
             // The threads that load plugins must not be able to bind every port; this one can.
-            let bound = errand::start("bind", move || {
+            let bound = dedicated_thread::run("bind", move || {
                 let config = prepared.config();
                 let bound = known.bind(&config.frontends, workers, &resolve)?;
                 let wanted = config.max_connections;

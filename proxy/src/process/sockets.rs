@@ -304,7 +304,7 @@ impl Known {
                 return Err(io::ErrorKind::AddrInUse.into());
             }
             if group.iter().any(|open| !open.is_served) {
-                deal(&group, &mut sockets.workers)?;
+                distribute(&group, &mut sockets.workers)?;
                 sockets.fresh.push(name.to_owned());
             }
             sockets.names.insert(name.to_owned(), index);
@@ -329,7 +329,7 @@ impl Known {
                 continue;
             };
             let mut listeners: Vec<Vec<Listener>> = (0..workers).map(|_| Vec::new()).collect();
-            deal(&group, &mut listeners)?;
+            distribute(&group, &mut listeners)?;
             let known = found.entry(purpose.frontend.clone()).or_default();
             let own = listeners[own].drain(..);
             known.extend(own.map(|listener| (purpose.bind.clone(), listener)));
@@ -401,7 +401,7 @@ impl Known {
 }
 
 /// Distributes sockets so that each one is accepted from, and each worker has at least one.
-fn deal(sockets: &[Open], workers: &mut [Vec<Listener>]) -> io::Result<()> {
+fn distribute(sockets: &[Open], workers: &mut [Vec<Listener>]) -> io::Result<()> {
     let count = workers.len();
     for turn in 0..count.max(sockets.len()) {
         let listener = &sockets[turn % sockets.len()].listener;

@@ -15,9 +15,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::admin_sockets;
-use super::belongings;
+use super::dedicated_thread;
 use super::drain::{Stopped, supervise};
-use super::errand;
 use super::error::StartError;
 use super::handle::Process;
 use super::inheritance::Inherited;
@@ -27,6 +26,7 @@ use super::sd_notify::{self, Phase};
 use super::signals::Signals;
 use super::sockets::{Bound, Sockets};
 use super::survey::Survey;
+use super::user_files;
 use super::workers::{Shared, Threads};
 use crate::admin::{self, Admin};
 use crate::config::Config;
@@ -100,7 +100,7 @@ impl Start {
             work()
         };
         // The thread is left behind if a signal stops the process meanwhile.
-        let result = errand::start("start", work).map_err(StartError::Start)?;
+        let result = dedicated_thread::run("start", work).map_err(StartError::Start)?;
         let signals = &mut self.signals;
         let has_predecessor = self.inherited.has_predecessor();
         self.runtime.block_on(async {
@@ -137,7 +137,7 @@ impl Start {
             let _guard = self.runtime.enter();
             admin_sockets::bind(&config.admin, &mut sockets)?
         };
-        belongings::provide(config, &account)?;
+        user_files::create(config, &account)?;
         account.assume()?;
         Ok(Opened {
             start: self,

@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing() {
+    fn missing_users_groups_and_files_are_reported() {
         let check = |text: &str, expected: &[&str]| {
             let (messages, _) = found(&format!("{text}\n{}", binds(&["'127.0.0.1:0'"])));
             assert_eq!(messages.len(), expected.len(), "{messages:?}");

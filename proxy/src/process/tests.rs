@@ -95,7 +95,7 @@ fn serve(text: &str, change: impl FnOnce(&mut Config)) -> Serving {
     let known = sockets.known();
     let mut bound = known.bind(&config.frontends, workers, &resolve).unwrap();
     let address = bound.frontends[0].fresh[0].parse().unwrap();
-    let prepared = Prepared::new(config, source, Compiler::Here).unwrap();
+    let prepared = Prepared::new(config, source, Compiler::InProcess).unwrap();
     let limiter = Arc::new(ConnectionLimiter::new(100, workers));
     let (drain, drain_state) = watch::channel(DrainState::Serving);
     let (senders, receivers): (Vec<_>, Vec<_>) =
@@ -153,7 +153,7 @@ server.www = '127.0.0.1:9'";
 }
 
 #[tokio::test]
-async fn a_worker_that_panics_is_replaced_and_one_that_goes_on_ends_the_process() {
+async fn a_worker_that_panics_is_replaced_and_repeated_panics_end_the_process() {
     let serving = serve(
         r#"
         workers = 2
@@ -210,7 +210,7 @@ async fn a_worker_that_panics_is_replaced_and_one_that_goes_on_ends_the_process(
 }
 
 #[tokio::test]
-async fn a_part_of_the_process_that_panics_ends_it() {
+async fn a_panic_outside_the_workers_ends_the_process() {
     let serving = serve(
         "workers = 1\n[frontend.http]\nbind = \"127.0.0.1:0\"\ndefault_backend = \"www\"\n\
          [backend.www]\nserver.www = \"127.0.0.1:9\"",
@@ -224,7 +224,7 @@ async fn a_part_of_the_process_that_panics_ends_it() {
 }
 
 #[tokio::test]
-async fn a_panic_of_a_connection_ends_its_request_alone() {
+async fn a_panic_of_a_connection_ends_only_its_request() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let serving = serve(
         &format!(

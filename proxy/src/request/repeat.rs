@@ -11,11 +11,11 @@ use crate::upstream::{EndpointId, Failure, Lease, Needs, Origin, Reuse};
 
 /// Maximum number of times that a request is sent if no server has processed it. Enough for a
 /// server that accepts only a few requests per connection.
-const MAX_TRIES: u32 = 16;
+const MAX_ATTEMPTS: u32 = 16;
 
 /// The attempts to send one request.
 #[derive(Debug)]
-pub(super) struct Tries {
+pub(super) struct Attempts {
     /// Number of attempts.
     count: u32,
     /// Number of repeated attempts that count against `retry.attempts`.
@@ -30,9 +30,9 @@ pub(super) struct Tries {
     limit: Option<u8>,
 }
 
-impl Tries {
-    pub(super) fn new(reuse: Reuse, needs: Needs, limit: Option<u8>) -> Tries {
-        Tries {
+impl Attempts {
+    pub(super) fn new(reuse: Reuse, needs: Needs, limit: Option<u8>) -> Attempts {
+        Attempts {
             count: 0,
             retried: 0,
             avoid: Vec::new(),
@@ -53,40 +53,40 @@ impl Tries {
     }
 
     /// Decides whether the request is sent again, over another connection or to another server as
-    /// `repeat` says. If so, updates the constraints for the next attempt, and counts it if the
+    /// `kind` says. If so, updates the constraints for the next attempt, and counts it if the
     /// `retry` configuration was needed.
-    pub(super) fn allow(&mut self, repeat: Repeat, lease: &Lease) -> bool {
+    pub(super) fn allow(&mut self, kind: RetryKind, lease: &Lease) -> bool {
         let retry = &lease.settings().backend.retry;
-        let has_tries = self.count < MAX_TRIES;
+        let may_send = self.count < MAX_ATTEMPTS;
         let attempts = self
             .limit
-            .map_or(retry.attempts, |tries| u32::from(tries) - 1);
+            .map_or(retry.attempts, |limit| u32::from(limit) - 1);
         let has_attempts = self.retried < attempts;
-        let is_over = self.limit.is_some_and(|tries| self.count >= tries.into());
-        let is_allowed = match repeat {
+        let is_over = self.limit.is_some_and(|limit| self.count >= limit.into());
+        let is_allowed = match kind {
             _ if is_over => false,
-            Repeat::Never => false,
-            Repeat::Once => self.count == 1,
-            Repeat::Unsent | Repeat::Elsewhere => has_tries,
-            Repeat::OverHttp1 => self.needs != Needs::Upgrade,
-            Repeat::Refused => has_attempts && retry.on.refused_stream,
-            Repeat::ByPolicy => has_attempts && lease.cluster().may_retry(),
+            RetryKind::Never => false,
+            RetryKind::Once => self.count == 1,
+            RetryKind::Unsent | RetryKind::Elsewhere => may_send,
+            RetryKind::OverHttp1 => self.needs != Needs::Upgrade,
+            RetryKind::Refused => has_attempts && retry.on.refused_stream,
+            RetryKind::ByPolicy => has_attempts && lease.cluster().may_retry(),
         };
         if !is_allowed {
             return false;
         }
-        match repeat {
-            Repeat::Never | Repeat::Elsewhere => {}
-            Repeat::OverHttp1 => self.needs = Needs::Upgrade,
-            Repeat::Once | Repeat::Unsent => self.reuse = Reuse::Fresh,
-            Repeat::Refused => self.retried += 1,
-            Repeat::ByPolicy => {
+        match kind {
+            RetryKind::Never | RetryKind::Elsewhere => {}
+            RetryKind::OverHttp1 => self.needs = Needs::Upgrade,
+            RetryKind::Once | RetryKind::Unsent => self.reuse = Reuse::Fresh,
+            RetryKind::Refused => self.retried += 1,
+            RetryKind::ByPolicy => {
                 self.retried += 1;
                 self.reuse = Reuse::Fresh;
                 self.avoid.push(lease.endpoint().endpoint().id());
             }
         }
-        if matches!(repeat, Repeat::Refused | Repeat::ByPolicy) {
+        if matches!(kind, RetryKind::Refused | RetryKind::ByPolicy) {
             lease.count_retry();
         }
         true
@@ -107,29 +107,29 @@ impl Tries {
         if !failure.is_among(&lease.settings().backend.retry.on) || !exchange.is_body_untouched() {
             return false;
         }
-        self.allow(Repeat::after(failure, cx, request, lease), lease)
+        self.allow(RetryKind::after(failure, cx, request, lease), lease)
     }
 
     /// Determines whether a failed request can be sent again, and how.
-    pub(super) fn repeat<C: Client>(
+    pub(super) fn retry_kind<C: Client>(
         &self,
         error: &ProxyError,
         cx: &Context,
         request: &Request,
         exchange: &Exchange<C>,
-    ) -> Repeat {
+    ) -> RetryKind {
         let ProxyError::Exchange(error) = error else {
-            return Repeat::Never;
+            return RetryKind::Never;
         };
         if !exchange.is_body_untouched() {
-            return Repeat::Never;
+            return RetryKind::Never;
         }
         // A new HTTP/2 connection can also have served: another request may have ended it.
         let is_pooled = exchange.lease().origin == Origin::Pooled;
         let has_served = is_pooled || exchange.is_with_http2_server();
         match error {
-            ExchangeError::Refused(error) => Repeat::refused(error),
-            ExchangeError::Unsent if has_served => Repeat::Unsent,
+            ExchangeError::Refused(error) => RetryKind::refused(error),
+            ExchangeError::Unsent if has_served => RetryKind::Unsent,
             // An idempotent request can be repeated automatically (RFC 9110, section 9.2.2).
             ExchangeError::Closed(_) | ExchangeError::IdleTimeout
                 if has_served
@@ -137,11 +137,11 @@ impl Tries {
                     && request.body.is_empty()
                     && cx.head.method_kind().is_idempotent() =>
             {
-                Repeat::Once
+                RetryKind::Once
             }
             error => match error.failure() {
-                Some(failure) => Repeat::after(failure, cx, request, exchange.lease()),
-                None => Repeat::Never,
+                Some(failure) => RetryKind::after(failure, cx, request, exchange.lease()),
+                None => RetryKind::Never,
             },
         }
     }
@@ -149,7 +149,7 @@ impl Tries {
 
 /// Whether a request can be sent again, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Repeat {
+pub(super) enum RetryKind {
     /// Not again: part of it may have been processed, and processing it twice may do harm.
     Never,
     /// Over a new connection, but only after the first attempt: processing it twice does no harm.
@@ -166,15 +166,15 @@ pub(super) enum Repeat {
     ByPolicy,
 }
 
-impl Repeat {
+impl RetryKind {
     /// Returns how to repeat a request that the server has not processed.
-    pub(super) fn refused(error: &Http2Error) -> Repeat {
+    pub(super) fn refused(error: &Http2Error) -> RetryKind {
         if error.requires_http1() {
-            Repeat::OverHttp1
+            RetryKind::OverHttp1
         } else if error.is_refused() {
-            Repeat::Refused
+            RetryKind::Refused
         } else {
-            Repeat::Elsewhere
+            RetryKind::Elsewhere
         }
     }
 
@@ -184,7 +184,7 @@ impl Repeat {
         cx: &Context,
         request: &Request,
         lease: &Lease,
-    ) -> Repeat {
+    ) -> RetryKind {
         let retry = &lease.settings().backend.retry;
         let is_listed = failure.is_among(&retry.on);
         if is_listed
@@ -192,9 +192,9 @@ impl Repeat {
             && request.upgrade.is_none()
             && may_repeat(cx, retry)
         {
-            Repeat::ByPolicy
+            RetryKind::ByPolicy
         } else {
-            Repeat::Never
+            RetryKind::Never
         }
     }
 }

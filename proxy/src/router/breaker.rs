@@ -35,9 +35,9 @@ pub(super) struct Breaker {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Admission {
     /// Yes.
-    Ask,
+    Call,
     /// Yes, as an attempt to find out whether the plugin works again.
-    Try,
+    Probe,
     /// No, the plugin had too many faults.
     Refuse,
 }
@@ -59,7 +59,7 @@ impl Breaker {
     pub(super) fn admit(&self) -> Admission {
         let retry_at = self.retry_at.load(Ordering::Relaxed);
         if retry_at == 0 {
-            return Admission::Ask;
+            return Admission::Call;
         }
         let now = self.now();
         if now < retry_at {
@@ -73,7 +73,7 @@ impl Breaker {
             .compare_exchange(retry_at, next, Ordering::Relaxed, Ordering::Relaxed)
             .is_ok();
         if won {
-            Admission::Try
+            Admission::Probe
         } else {
             Admission::Refuse
         }
@@ -82,7 +82,7 @@ impl Breaker {
     /// Records a fault. Returns whether it has opened the breaker.
     pub(super) fn failed(&self, admission: Admission) -> bool {
         let now = self.now();
-        if admission == Admission::Try {
+        if admission == Admission::Probe {
             let pause = self.pause.load(Ordering::Relaxed) * 2;
             let pause = pause.min(millis(MAX_PAUSE));
             self.pause.store(pause, Ordering::Relaxed);
@@ -113,7 +113,7 @@ impl Breaker {
     }
 
     /// Closes the breaker after an attempt that succeeded.
-    pub(super) fn mend(&self) {
+    pub(super) fn close(&self) {
         self.faults.store(0, Ordering::Relaxed);
         self.retry_at.store(0, Ordering::Relaxed);
     }
@@ -145,9 +145,9 @@ mod tests {
     async fn opens_at_the_last_fault_of_a_window_and_says_so_once() {
         let breaker = Breaker::new(3, Duration::from_secs(10));
         assert!(!fail(&breaker, 2));
-        assert_eq!(breaker.admit(), Admission::Ask);
+        assert_eq!(breaker.admit(), Admission::Call);
         assert!(fail(&breaker, 1));
-        assert!(!breaker.failed(Admission::Ask));
+        assert!(!breaker.failed(Admission::Call));
         assert_eq!(breaker.admit(), Admission::Refuse);
         assert!(breaker.is_open());
     }
@@ -169,26 +169,26 @@ mod tests {
         for _ in 0..8 {
             assert_eq!(breaker.admit(), Admission::Refuse, "{pause:?}");
             tokio::time::advance(pause).await;
-            assert_eq!(breaker.admit(), Admission::Try, "{pause:?}");
+            assert_eq!(breaker.admit(), Admission::Probe, "{pause:?}");
             assert_eq!(breaker.admit(), Admission::Refuse, "{pause:?}");
-            assert!(!breaker.failed(Admission::Try));
+            assert!(!breaker.failed(Admission::Probe));
             pause = (pause * 2).min(MAX_PAUSE);
         }
         tokio::time::advance(pause).await;
-        assert_eq!(breaker.admit(), Admission::Try);
-        breaker.mend();
-        assert_eq!(breaker.admit(), Admission::Ask);
+        assert_eq!(breaker.admit(), Admission::Probe);
+        breaker.close();
+        assert_eq!(breaker.admit(), Admission::Call);
         assert!(!breaker.is_open());
     }
 
     /// If the request of an attempt never ends, another attempt follows.
     #[tokio::test(start_paused = true)]
-    async fn a_try_without_an_end_is_followed_by_another() {
+    async fn a_probe_that_never_ends_is_followed_by_another() {
         let breaker = Breaker::new(1, Duration::from_secs(10));
         assert!(fail(&breaker, 1));
         for _ in 0..2 {
             tokio::time::advance(FIRST_PAUSE).await;
-            assert_eq!(breaker.admit(), Admission::Try);
+            assert_eq!(breaker.admit(), Admission::Probe);
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::rc::Rc;
 
-use super::supply::Wait;
+use super::instance_queue::Wait;
 use crate::plugin::{Decision, Fault};
 
 /// A router's decision about one request, and its origin.

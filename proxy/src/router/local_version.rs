@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use super::breaker::Admission;
 use super::cache::{Cache, Facts};
 use super::decision::{Decider, StageDecision};
+use super::instance_queue::{InstanceQueue, Supplied};
 use super::reports::Reports;
-use super::supply::{Supplied, Supply};
 use super::version::Version;
 use crate::config::Isolation;
 use crate::plugin::{Cacheability, Decision, Fault, Instance, Reads, Request};
@@ -33,7 +33,7 @@ pub(super) struct LocalVersion {
     /// Cacheability that `configure` of the current or the previous instance has returned.
     cacheability: Option<Cacheability>,
     /// Instances that are created off the worker thread.
-    supply: Supply,
+    queue: InstanceQueue,
     /// Whether the last call left its instance with too many handles.
     has_leaked: bool,
     cache: Cache,
@@ -51,7 +51,7 @@ impl LocalVersion {
             worker,
             cacheability: instance.as_ref().map(Instance::cacheability),
             instance,
-            supply: Supply::default(),
+            queue: InstanceQueue::default(),
             has_leaked: false,
             cache: Cache::default(),
             retry: Retry::default(),
@@ -82,8 +82,10 @@ impl LocalVersion {
         let facts = &mut Facts::of(request, version.questions(), version.backends());
         if let Some(decision) = self.cache.find(facts) {
             // A timeout of this request must not fail the requests that are still waiting.
-            let unused = supplied.filter(|unused| unused.made.is_ok());
-            if let Some(Ok(instance)) = unused.and_then(|unused| self.supply.give(unused.made)) {
+            let unused = supplied.filter(|unused| unused.created.is_ok());
+            if let Some(Ok(instance)) =
+                unused.and_then(|unused| self.queue.hand_out(unused.created))
+            {
                 self.instance = Some(instance);
             }
             self.version.counters(self.worker).cached();
@@ -94,23 +96,23 @@ impl LocalVersion {
                 by: Decider::Active,
             };
         }
-        let mut made = self.ask_if_fit(request, supplied, reads, reports);
-        if let Ok(decision) = &made.decision {
+        let mut decided = self.call_if_allowed(request, supplied, reads, reports);
+        if let Ok(decision) = &decided.decision {
             self.remember(request, decision, reads, reports);
         }
-        made.by = Decider::Active;
-        made
+        decided.by = Decider::Active;
+        decided
     }
 
     /// Calls the plugin unless it had too many faults.
-    fn ask_if_fit(
+    fn call_if_allowed(
         &mut self,
         request: &mut Request<'_>,
         supplied: Option<Supplied>,
         reads: &mut Reads,
         reports: &mut Reports,
     ) -> StageDecision {
-        let mut made = StageDecision {
+        let mut decided = StageDecision {
             decision: Err(Fault::Suspended),
             cached: false,
             wait: None,
@@ -118,29 +120,29 @@ impl LocalVersion {
         };
         // A request waits only once.
         let has_waited = supplied.is_some();
-        let (admission, made_for_it) = match supplied {
-            Some(supplied) => (supplied.admission, Some(supplied.made)),
+        let (admission, created_for_it) = match supplied {
+            Some(supplied) => (supplied.admission, Some(supplied.created)),
             None => (self.version.admit(), None),
         };
         if admission == Admission::Refuse {
             self.version.counters(self.worker).failed(&Fault::Suspended);
-            return made;
+            return decided;
         }
         let start = Instant::now();
-        made.decision = self.ask(request, made_for_it, reads);
+        decided.decision = self.call(request, created_for_it, reads);
         if !has_waited
-            && matches!(made.decision, Err(Fault::Starting))
+            && matches!(decided.decision, Err(Fault::Starting))
             && self.version.isolation() == Isolation::Request
-            && self.supply.is_ordered()
+            && self.queue.is_creating()
         {
-            made.wait = self.supply.wait(&self.version, admission);
-            if made.wait.is_some() {
-                return made;
+            decided.wait = self.queue.wait(&self.version, admission);
+            if decided.wait.is_some() {
+                return decided;
             }
         }
         let counters = self.version.counters(self.worker);
-        counters.asked(start.elapsed());
-        match &made.decision {
+        counters.called(start.elapsed());
+        match &decided.decision {
             Ok(_) => {
                 self.version.worked(admission);
                 if self.has_leaked {
@@ -155,17 +157,17 @@ impl LocalVersion {
                 self.version.failed(admission);
             }
         }
-        made
+        decided
     }
 
-    /// See [`Stage::ask`](super::stage::Stage::ask).
-    pub(super) fn ask(
+    /// See [`Stage::call`](super::stage::Stage::call).
+    pub(super) fn call(
         &mut self,
         request: &mut Request<'_>,
-        made_for_it: Option<Result<Instance, Fault>>,
+        created_for_it: Option<Result<Instance, Fault>>,
         reads: &mut Reads,
     ) -> Result<Rc<Decision>, Fault> {
-        let mut instance = made_for_it.unwrap_or_else(|| self.instance())?;
+        let mut instance = created_for_it.unwrap_or_else(|| self.instance())?;
         let decision = instance.route(request, reads);
         self.has_leaked = instance.is_spent() && decision.is_ok();
         if !instance.is_spent() && self.version.isolation() == Isolation::Instance {
@@ -184,15 +186,15 @@ impl LocalVersion {
     /// Accepts an instance that was created off the worker thread, or the reason for its failure.
     pub(super) fn provide(&mut self, instance: Result<Instance, Fault>) {
         self.note_start(&instance);
-        if let Some(Ok(instance)) = self.supply.receive(instance) {
+        if let Some(Ok(instance)) = self.queue.receive(instance) {
             self.instance = Some(instance);
         }
-        self.supply.order_for_waiting(&self.version, self.worker);
+        self.queue.request_for_waiting(&self.version, self.worker);
     }
 
     /// Stops waiting for instances.
-    pub(super) fn close_supply(&mut self) {
-        self.supply.close();
+    pub(super) fn close_queue(&mut self) {
+        self.queue.close();
     }
 
     /// Returns the idle instance, or a new one.
@@ -200,7 +202,7 @@ impl LocalVersion {
         if let Some(instance) = self.instance.take() {
             return Ok(instance);
         }
-        if self.version.isolation() == Isolation::Instance && self.supply.is_ordered() {
+        if self.version.isolation() == Isolation::Instance && self.queue.is_creating() {
             return Err(Fault::Starting);
         }
         self.retry.check()?;
@@ -217,7 +219,7 @@ impl LocalVersion {
                 return created;
             }
         }
-        self.supply.order(&self.version, self.worker);
+        self.queue.request_instance(&self.version, self.worker);
         Err(Fault::Starting)
     }
 

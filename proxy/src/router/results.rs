@@ -37,7 +37,7 @@ pub struct Results {
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Counts {
-    asked: Counter,
+    called: Counter,
     differing: Counter,
     failed: Counter,
 }
@@ -46,7 +46,7 @@ struct Counts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     /// Number of requests on which the version was called.
-    pub asked: u64,
+    pub called: u64,
     /// Number of requests on which the active version decided differently; counted only for a
     /// mirrored version.
     pub differing: u64,
@@ -92,7 +92,7 @@ impl Results {
         };
         let examples = self.examples.lock();
         Report {
-            asked: sum(|counts| &counts.asked),
+            called: sum(|counts| &counts.called),
             differing: sum(|counts| &counts.differing),
             failed: sum(|counts| &counts.failed),
             examples: examples
@@ -104,7 +104,7 @@ impl Results {
     /// Records a decision.
     pub(super) fn record(&self, worker: usize, answer: &Answer) {
         let counts = &self.counts[worker];
-        counts.asked.count();
+        counts.called.count();
         if answer.is_err() {
             counts.failed.count();
         }

@@ -7,10 +7,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::decision::{Decider, StageDecision};
+use super::instance_queue::Supplied;
 use super::local_version::LocalVersion;
 use super::reports::Reports;
 use super::rollout::{Mode, Rollout};
-use super::supply::Supplied;
 use super::version::Version;
 use crate::config::OnFault;
 use crate::plugin::{Cacheability, Decision, Fault, Instance, Reads, Request, Resolver};
@@ -82,9 +82,9 @@ impl Stage {
 
     /// Stops waiting for instances, because the frontend is gone.
     pub fn close(&mut self) {
-        self.active.close_supply();
+        self.active.close_queue();
         if let Some(local) = &mut self.rollout {
-            local.version.close_supply();
+            local.version.close_queue();
         }
     }
 
@@ -277,8 +277,8 @@ impl Stage {
     ///
     /// # Errors
     /// The plugin's [`Fault`].
-    pub fn ask(&mut self, request: &mut Request<'_>) -> Result<Rc<Decision>, Fault> {
-        self.active.ask(request, None, &mut self.reads)
+    pub fn call(&mut self, request: &mut Request<'_>) -> Result<Rc<Decision>, Fault> {
+        self.active.call(request, None, &mut self.reads)
     }
 }
 

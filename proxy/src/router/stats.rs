@@ -45,7 +45,7 @@ pub struct Stats {
 #[repr(align(128))]
 pub(super) struct Counters {
     cached: Counter,
-    asked: Counter,
+    called: Counter,
     nanoseconds: Counter,
     buckets: [Counter; BUCKETS.len() + 1],
     faults: [Counter; Fault::KINDS.len()],
@@ -57,7 +57,7 @@ pub struct Totals {
     /// Decisions that came from the cache.
     pub cached: u64,
     /// Calls of the plugin, including faults.
-    pub asked: u64,
+    pub called: u64,
     /// Total time of these calls.
     pub nanoseconds: u64,
     /// Calls by duration: one count for each of [`BUCKETS`], and one for longer calls.
@@ -107,7 +107,7 @@ impl Countable for Stats {
     fn add_to(&self, totals: &mut Totals) {
         for counters in &self.workers {
             totals.cached += counters.cached.get();
-            totals.asked += counters.asked.get();
+            totals.called += counters.called.get();
             totals.nanoseconds += counters.nanoseconds.get();
             add(&mut totals.buckets, &counters.buckets);
             add(&mut totals.faults, &counters.faults);
@@ -127,9 +127,9 @@ impl Counters {
         self.cached.count();
     }
 
-    pub(super) fn asked(&self, took: Duration) {
+    pub(super) fn called(&self, took: Duration) {
         let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        self.asked.count();
+        self.called.count();
         self.nanoseconds.add(took);
         let bucket = BUCKETS.partition_point(|&bound| bound < took);
         self.buckets[bucket].count();
@@ -152,11 +152,11 @@ mod tests {
         let stats = Stats::new(2, &LineBudget::default());
         stats.of(0).cached();
         for (worker, nanoseconds) in [(0, 1), (1, 1_000), (1, 1_001), (0, 200_000_000)] {
-            stats.of(worker).asked(Duration::from_nanos(nanoseconds));
+            stats.of(worker).called(Duration::from_nanos(nanoseconds));
         }
         stats.of(1).failed(&Fault::Deadline);
         let totals = stats.totals();
-        assert_eq!((totals.cached, totals.asked), (1, 4));
+        assert_eq!((totals.cached, totals.called), (1, 4));
         assert_eq!(totals.nanoseconds, 200_002_002);
         assert_eq!(totals.buckets[..2], [2, 1]);
         assert_eq!(totals.buckets[BUCKETS.len()], 1);

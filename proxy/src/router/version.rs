@@ -353,8 +353,8 @@ impl Version {
 
     /// Records a call that succeeded.
     pub(super) fn worked(&self, admission: Admission) {
-        if admission == Admission::Try {
-            self.breaker.mend();
+        if admission == Admission::Probe {
+            self.breaker.close();
             tracing::info!(
                 frontend = self.stage().frontend,
                 stage = self.stage().name,

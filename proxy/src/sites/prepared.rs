@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use super::material::Material;
 use super::mistake::Mistake;
-use super::{End, Site, Sites, settings};
+use super::{ModeServer, Site, Sites, settings};
 use crate::config::{self, Config, Mode};
 use crate::transport::tls::{Identity, ServerTls, StagedSettings};
 
@@ -23,8 +23,8 @@ struct PreparedSite {
     config: config::Tls,
     material: Material,
     issued: Option<Identity>,
-    /// The ends. Those already in force come with the settings that they adopt on commit.
-    ends: Vec<(End, Option<StagedSettings>)>,
+    /// The TLS servers. Those already in force come with the settings that they adopt on commit.
+    mode_servers: Vec<(ModeServer, Option<StagedSettings>)>,
 }
 
 /// A site in force, from which the next one inherits what it can.
@@ -32,7 +32,7 @@ struct Known {
     config: config::Tls,
     material: Material,
     issued: Option<Identity>,
-    ends: Vec<(Mode, Arc<ServerTls>)>,
+    mode_servers: Vec<(Mode, Arc<ServerTls>)>,
 }
 
 /// Outcome of [`Sites::commit`].
@@ -74,13 +74,13 @@ impl Sites {
     fn known(&self) -> (u64, BTreeMap<String, Known>) {
         let state = self.state();
         let known = state.by_name.iter().map(|(name, site)| {
-            let ends = site.ends.iter();
+            let mode_servers = site.mode_servers.iter();
             let known = Known {
                 config: site.config.clone(),
                 material: site.material.clone(),
                 issued: site.issued.clone(),
-                ends: ends
-                    .map(|end| (end.mode, Arc::clone(&end.server)))
+                mode_servers: mode_servers
+                    .map(|mode_server| (mode_server.mode, Arc::clone(&mode_server.server)))
                     .collect(),
             };
             (name.clone(), known)
@@ -98,10 +98,10 @@ impl Sites {
         let material = Material::read(tls, known.map(|known| &known.material), now)?;
         let issued = known.filter(|known| known.config.acme == tls.acme);
         let issued = issued.and_then(|known| known.issued.clone());
-        let ends = modes.iter().map(|mode| {
+        let mode_servers = modes.iter().map(|mode| {
             let settings = settings(tls, *mode, &material, issued.as_ref());
-            let ends = known.map_or(&[][..], |known| &known.ends);
-            let known = ends.iter().find(|(known, _)| known == mode);
+            let mode_servers = known.map_or(&[][..], |known| &known.mode_servers);
+            let known = mode_servers.iter().find(|(known, _)| known == mode);
             let (server, staged) = if let Some((_, server)) = known {
                 (Arc::clone(server), Some(server.stage(&settings)?))
             } else {
@@ -110,16 +110,16 @@ impl Sites {
                 (Arc::new(server), None)
             };
             let mode = *mode;
-            Ok((End { mode, server }, staged))
+            Ok((ModeServer { mode, server }, staged))
         });
-        let ends = ends
+        let mode_servers = mode_servers
             .collect::<Result<_, _>>()
             .map_err(|error| vec![Mistake::of_settings(&tls.name, error)])?;
         Ok(PreparedSite {
             config: tls.clone(),
             material,
             issued,
-            ends,
+            mode_servers,
         })
     }
 
@@ -131,18 +131,18 @@ impl Sites {
         }
         state.generation += 1;
         let sites = prepared.list.into_iter().map(|site| {
-            let ends = site.ends.into_iter().map(|(end, staged)| {
+            let mode_servers = site.mode_servers.into_iter().map(|(mode_server, staged)| {
                 if let Some(staged) = staged {
-                    end.server.commit(staged);
+                    mode_server.server.commit(staged);
                 }
-                end
+                mode_server
             });
             let name = site.config.name.clone();
             let site = Site {
                 config: site.config,
                 material: site.material,
                 issued: site.issued,
-                ends: ends.collect(),
+                mode_servers: mode_servers.collect(),
                 refusal: None,
             };
             (name, site)

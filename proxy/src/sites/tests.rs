@@ -81,7 +81,7 @@ const SITE: &str = "[tls.site]\ncertificate = \"site.pem\"\nkey = \"site.key\"\n
 const BIND: &str = "{ address = \"*:443\", tls = \"site\" }";
 
 #[test]
-fn files_that_change_are_taken_up_once_they_fit() {
+fn changed_files_are_adopted_once_they_match() {
     let fixture = Fixture::new();
     assert_eq!(fixture.commit(&fixture.site()), Committed::InForce);
     let server = fixture.sites.server("site", Mode::Http).unwrap();
@@ -141,7 +141,7 @@ fn a_reload_keeps_what_it_can_and_is_stale_after_a_change() {
 }
 
 #[test]
-fn what_was_issued_at_run_time_stays_with_its_acme() {
+fn an_issued_certificate_stays_while_acme_is_unchanged() {
     let fixture = Fixture::new();
     let acme = "[tls.site]\nacme = { names = \"a.test.tld\", directory = \
                 \"https://acme.test.tld/\", storage = \"acme\", accept_terms = true }\n";

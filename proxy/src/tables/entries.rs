@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn are_small() {
+    fn entries_are_small() {
         let mut builder = Builder::with_capacity(0, 0);
         for number in 0..100_000 {
             let (key, value) = (
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_are_there_twice() {
+    fn duplicate_keys_are_reported() {
         let mut builder = Builder::with_capacity(0, 0);
         for key in ["a", "b", "c", "b"] {
             builder.push(key, "").unwrap();
@@ -268,7 +268,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn are_those_that_were_added(pairs in hash_map("[ab]{1,3}", ".{0,9}", 0..14)) {
+        fn entries_are_those_that_were_added(pairs in hash_map("[ab]{1,3}", ".{0,9}", 0..14)) {
             let mut builder = Builder::with_capacity(0, 0);
             for (key, value) in &pairs {
                 builder.push(key, value).unwrap();

@@ -35,7 +35,7 @@ struct Prepared {
 
 /// Whether the prepared tables can be activated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum CommitCheck {
     /// They can.
     Current,
     /// A table has changed in the meantime, and names a backend that the configuration does not
@@ -78,7 +78,7 @@ impl PreparedTables {
     }
 
     /// Returns whether the prepared tables can replace `active` in its current state.
-    pub fn standing(&self, active: &Tables, is_backend: IsBackend<'_>) -> Standing {
+    pub fn check_commit(&self, active: &Tables, is_backend: IsBackend<'_>) -> CommitCheck {
         let is_right = |prepared: &Prepared| match active.slot(&prepared.slot.config.name) {
             Some(now)
                 if prepared.is_in_force(&now) && !Arc::ptr_eq(&now.table, &prepared.slot.table) =>
@@ -89,9 +89,9 @@ impl PreparedTables {
             _ => true,
         };
         if self.slots.iter().all(is_right) {
-            Standing::Current
+            CommitCheck::Current
         } else {
-            Standing::Stale
+            CommitCheck::Stale
         }
     }
 

@@ -200,7 +200,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_change_is_that_of_a_map(
+        fn changes_behave_as_those_of_a_map(
             pairs in vec(("[ab]{1,2}", "[xy]{0,2}"), 0..6),
             changes in vec(("[abc]{1,2}", option::of("[xy]{0,2}")), 0..20),
         ) {

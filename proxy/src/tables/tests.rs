@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::load::IsBackend;
 use super::save::Draft;
 use super::{
-    Change, Installed, PreparedTables, Refreshed, SaveError, Standing, TableState, Tables,
+    Change, CommitCheck, Installed, PreparedTables, Refreshed, SaveError, TableState, Tables,
 };
 use crate::config::{self, TableFormat, TableValues};
 
@@ -368,7 +368,7 @@ fn saving_through_a_link() {
 }
 
 #[test]
-fn saving_overwrites_nobody() {
+fn saving_refuses_to_overwrite_a_changed_file() {
     let place = Place::new(&[("t.csv", "a,1\n")]);
     let tables = place.tables("t.csv", TableValues::Any);
     change(&tables, "a", Some("2")).unwrap();
@@ -392,7 +392,7 @@ fn saving_overwrites_nobody() {
 }
 
 #[test]
-fn saving_overwrites_nobody_who_is_quick() {
+fn saving_refuses_to_overwrite_a_file_that_changes_meanwhile() {
     for text in ["a,3\n", "a,33\n"] {
         let place = Place::new(&[("t.csv", "a,1\n")]);
         let tables = place.tables("t.csv", TableValues::Any);
@@ -408,7 +408,7 @@ fn saving_overwrites_nobody_who_is_quick() {
 }
 
 #[test]
-fn what_is_saved_can_be_loaded() {
+fn saved_tables_can_be_loaded() {
     // Quotes and escapes make a file longer than its keys and values.
     for (file, empty) in [("t.csv", ""), ("t.json", "{}")] {
         let place = Place::new(&[(file, empty)]);
@@ -647,7 +647,7 @@ fn another_configuration_reads_what_has_changed() {
 }
 
 #[test]
-fn a_backend_that_goes() {
+fn a_value_must_name_a_backend_of_the_new_configuration() {
     let place = Place::new(&[("t.csv", "a,www\nb,node\n")]);
     let config = [place.config("t.csv", TableValues::Backends)];
     let tables = place.tables("t.csv", TableValues::Backends);
@@ -658,12 +658,21 @@ fn a_backend_that_goes() {
     place.write("t.csv", "a,www\n");
     place.take_up(&tables, "t.csv");
     let prepared = prepare(&config, Some(&tables), &only_www).unwrap();
-    assert_eq!(prepared.standing(&tables, &only_www), Standing::Current);
+    assert_eq!(
+        prepared.check_commit(&tables, &only_www),
+        CommitCheck::Current
+    );
     change(&tables, "a", Some("www")).unwrap();
-    assert_eq!(prepared.standing(&tables, &only_www), Standing::Current);
+    assert_eq!(
+        prepared.check_commit(&tables, &only_www),
+        CommitCheck::Current
+    );
     // A change names the backend in the meantime, which makes the next attempt fail.
     change(&tables, "c", Some("node")).unwrap();
-    assert_eq!(prepared.standing(&tables, &only_www), Standing::Stale);
+    assert_eq!(
+        prepared.check_commit(&tables, &only_www),
+        CommitCheck::Stale
+    );
     let refused = prepare(&config, Some(&tables), &only_www).unwrap_err();
     let expected =
         "t: an unsaved change is invalid: the value `node` of the key `c` is not a backend";

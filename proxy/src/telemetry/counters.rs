@@ -31,7 +31,7 @@ impl Counter {
 
 /// Responses of a frontend, over all workers.
 #[derive(Debug)]
-pub struct Answers(Box<[Counts]>);
+pub struct ResponseCounts(Box<[Counts]>);
 
 /// Counters by the first digit of the status, starting at 1.
 #[derive(Debug, Default)]
@@ -39,18 +39,18 @@ pub struct Answers(Box<[Counts]>);
 struct Counts([Counter; 5]);
 
 /// Responses of every frontend since the process started.
-static ALL: Ledger<1, Answers> = Ledger::new();
+static ALL: Ledger<1, ResponseCounts> = Ledger::new();
 
-impl Answers {
+impl ResponseCounts {
     /// Creates counters for a frontend that has come into force, for this number of workers.
-    pub fn of(frontend: &str, workers: usize) -> Arc<Answers> {
-        let answers = Arc::new(Answers::new(workers));
-        ALL.book([frontend], &answers);
-        answers
+    pub fn of(frontend: &str, workers: usize) -> Arc<ResponseCounts> {
+        let response_counts = Arc::new(ResponseCounts::new(workers));
+        ALL.book([frontend], &response_counts);
+        response_counts
     }
 
-    fn new(workers: usize) -> Answers {
-        Answers((0..workers).map(|_| Counts::default()).collect())
+    fn new(workers: usize) -> ResponseCounts {
+        ResponseCounts((0..workers).map(|_| Counts::default()).collect())
     }
 
     /// Returns the responses of every frontend since the process started, by its name.
@@ -178,7 +178,7 @@ impl Countable for Handshakes {
     }
 }
 
-impl Countable for Answers {
+impl Countable for ResponseCounts {
     type Totals = [u64; 5];
 
     fn add_to(&self, totals: &mut [u64; 5]) {
@@ -193,12 +193,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_counted_by_class() {
-        let answers = Answers::new(2);
+    fn responses_are_counted_by_class() {
+        let response_counts = ResponseCounts::new(2);
         for (worker, status) in [(0, 101), (1, 200), (0, 204), (1, 599), (0, 999)] {
-            answers.count(worker, status);
+            response_counts.count(worker, status);
         }
         // 999 belongs to no class.
-        assert_eq!(answers.totals(), [1, 2, 0, 0, 1]);
+        assert_eq!(response_counts.totals(), [1, 2, 0, 0, 1]);
     }
 }

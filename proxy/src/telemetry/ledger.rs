@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_come_and_gone_takes_no_memory() {
+    fn former_entries_take_no_memory() {
         let ledger = Ledger::<1, Counter>::new();
         for _ in 0..1000 {
             let counters = Arc::new(Counter::default());

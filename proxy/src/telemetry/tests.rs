@@ -229,7 +229,7 @@ fn hostile_bytes_are_escaped() {
 }
 
 #[test]
-fn a_terminal_gets_no_control_characters_of_others() {
+fn a_terminal_gets_no_control_characters_from_outside() {
     let hostile = "\x1b]0;title\x07\r\x08\u{9b}31m\u{202e}";
     let hostile_record = AccessRecord {
         frontend: hostile,
@@ -436,7 +436,7 @@ fn a_stuck_output_drops_lines_and_says_how_many() {
 }
 
 #[test]
-fn a_full_disk_costs_lines_and_holds_up_nobody() {
+fn a_full_disk_drops_lines_and_blocks_nothing() {
     let settings = LogSettings {
         target: LogTarget::File("/dev/full".into()),
         ..LogSettings::default()
@@ -518,7 +518,7 @@ impl Write for Faulty {
 }
 
 #[test]
-fn what_an_output_refused_is_tried_again() {
+fn a_rejected_write_is_tried_again() {
     let output = Written::default();
     let faulty = Faulty {
         output: output.clone(),
@@ -534,7 +534,7 @@ fn what_an_output_refused_is_tried_again() {
 }
 
 #[test]
-fn a_rotated_file_is_let_go() {
+fn a_rotated_file_is_closed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("access.log");
     let settings = LogSettings {

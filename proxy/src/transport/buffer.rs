@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn it_grows_to_the_limit_alone() {
+    fn a_buffer_grows_only_to_its_limit() {
         let limit = BUFFER_SIZE + 10;
         let mut buffer = Buffer::new(BufferPool::default());
         let mut sent = Vec::new();

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use super::tls::TlsStream;
 
-pub use super::socket::{EndBy, Socket};
+pub use super::socket::{CloseMode, Socket};
 
 /// A stream of bytes that counts the bytes that pass through it.
 #[derive(Debug)]
@@ -209,10 +209,10 @@ impl Io {
     }
 
     /// Sets how the connection ends when it is dropped.
-    pub fn end_by(&mut self, end: EndBy) {
+    pub fn set_close_mode(&mut self, mode: CloseMode) {
         match &mut self.stream {
-            Stream::Plain(socket) => socket.end_by(end),
-            Stream::Tls(stream) => stream.end_by(end),
+            Stream::Plain(socket) => socket.set_close_mode(mode),
+            Stream::Tls(stream) => stream.set_close_mode(mode),
         }
     }
 }

@@ -160,9 +160,9 @@ impl Socket {
     }
 
     /// Sets how the connection ends when it is dropped.
-    pub fn end_by(&self, end: EndBy) {
+    pub fn set_close_mode(&self, mode: CloseMode) {
         if let Socket::Tcp(socket) = self {
-            let linger = (end == EndBy::Reset).then_some(Duration::ZERO);
+            let linger = (mode == CloseMode::Reset).then_some(Duration::ZERO);
             // If it fails, the peer sees a clean close.
             let _ = SockRef::from(socket).set_linger(linger);
         }
@@ -171,7 +171,7 @@ impl Socket {
 
 /// How a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EndBy {
+pub enum CloseMode {
     /// Cleanly, after everything that was written.
     Close,
     /// At once, by a reset, so that the peer can detect that data is missing.

@@ -66,17 +66,17 @@ impl Flow {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         ready!(to.poll_write_ready(cx))?;
                     }
-                    Err(_) => self.give_up(),
+                    Err(_) => self.abort(),
                 }
                 continue;
             }
             if !self.rest.is_empty() {
                 match to.try_write(&self.rest) {
-                    Ok(count) => self.taken(count),
+                    Ok(count) => self.consume(count),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         ready!(to.poll_write_ready(cx))?;
                     }
-                    Err(_) => self.give_up(),
+                    Err(_) => self.abort(),
                 }
                 continue;
             }
@@ -100,7 +100,7 @@ impl Flow {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.give_back(scratch);
                     if ready!(to.poll_flush(cx)).is_err() {
-                        self.give_up();
+                        self.abort();
                         continue;
                     }
                     ready!(from.poll_read_ready(cx))?;
@@ -133,7 +133,7 @@ impl Flow {
             Ok(written) => written,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
             Err(_) => {
-                self.give_up();
+                self.abort();
                 return Ok(());
             }
         };
@@ -151,7 +151,7 @@ impl Flow {
         }
     }
 
-    fn taken(&mut self, count: usize) {
+    fn consume(&mut self, count: usize) {
         self.record(count);
         self.rest.advance(count);
         if self.rest.is_empty() {
@@ -161,7 +161,7 @@ impl Flow {
 
     /// Ends this direction because the other side accepts no more. Bytes that it sent earlier may
     /// still be on their way.
-    fn give_up(&mut self) {
+    fn abort(&mut self) {
         self.rest = Bytes::new();
         self.pipe = None;
         self.state = FlowState::Closed;

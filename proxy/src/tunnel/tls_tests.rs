@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{End as Side, *};
 use crate::telemetry::End;
-use crate::transport::io::{EndBy, Io};
+use crate::transport::io::{CloseMode, Io};
 use crate::transport::tls::testing::{
     pattern, read, read_to_end, shutdown, sockets, tls13, write_all,
 };
@@ -117,7 +117,7 @@ async fn a_cut_is_no_half_close() {
     let (mut client, near_client) = pair(Kind::Tls).await;
     let (mut server, near_server) = pair(Kind::Plain).await;
     let mut tunnel = tunnel(near_client, near_server);
-    client.end_by(EndBy::Reset);
+    client.set_close_mode(CloseMode::Reset);
     drop(client);
     let end = poll_fn(|cx| tunnel.poll(cx)).await;
     assert_eq!(end, End::Tunnel);

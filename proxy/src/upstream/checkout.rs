@@ -44,23 +44,23 @@ impl LocalCluster {
                 // The request has failed at this server before, but may not go to any other.
                 tokio::time::sleep(search.set.settings.backend.retry.pause).await;
                 search.renew();
-                search.is_choosy = false;
+                search.skips_failed = false;
                 return match search.bound(bound).await? {
                     Some(lease) => Ok(lease),
                     None => Err(search.failed()),
                 };
             }
         }
-        let mut is_choosy = true;
+        let mut skips_failed = true;
         loop {
             let mut search = Search::new(self, demand, &patience);
-            search.is_choosy = is_choosy;
+            search.skips_failed = skips_failed;
             if search.has_only_avoided() {
                 // The only usable server is the one that has just failed.
                 tokio::time::sleep(search.set.settings.backend.retry.pause).await;
-                is_choosy = false;
+                skips_failed = false;
                 search.renew();
-                search.is_choosy = false;
+                search.skips_failed = false;
             }
             let error = match search.run().await {
                 Ok(lease) => return Ok(lease),
@@ -70,7 +70,7 @@ impl LocalCluster {
                 return Err(error);
             };
             // A TLS error will not go away during a short pause.
-            if !failures.iter().any(DialError::may_pass) {
+            if !failures.iter().any(DialError::is_transient) {
                 return Err(error);
             }
             let settings = Rc::clone(&search.set.settings);

@@ -15,7 +15,9 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
-use super::configured::{Configured, Listed, Reading, Resolved, ServerError, configure, literal};
+use super::configured::{
+    Configured, FileGeneration, FileServers, Resolved, ServerError, configure, literal,
+};
 use super::endpoint::{Address, Endpoint, EndpointId, Gauge};
 use super::endpoint_set::{EndpointSet, Found};
 use super::establish::Handshake;
@@ -59,10 +61,10 @@ struct Sources {
     settings: Arc<Settings>,
     /// Servers in the order of the configuration, followed by those of the file in its order.
     servers: Vec<Configured>,
-    /// Reading of the file from which its servers come.
-    listed: Reading,
+    /// Generation of the file from which its servers come.
+    file_generation: FileGeneration,
     found: HashMap<ServerAddress, Vec<Found>>,
-    orders: HashMap<String, Order>,
+    overrides: HashMap<String, ServerOverride>,
     /// Endpoints that have left the set, by server name and address. An endpoint that comes back
     /// while it still has requests is reused.
     gone: HashMap<(String, Address), Weak<Endpoint>>,
@@ -71,9 +73,9 @@ struct Sources {
     retired: Vec<Arc<EndpointSet>>,
 }
 
-/// An operator's order for a server.
+/// What an operator has set for a server, instead of its configuration.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Order {
+pub struct ServerOverride {
     /// Whether the server accepts requests.
     pub state: Option<ServerState>,
     /// Weight of the server.
@@ -90,20 +92,20 @@ pub struct ClusterConfig {
     /// Its servers and their endpoints.
     pub endpoints: Arc<EndpointSet>,
     servers: Vec<Configured>,
-    listed: Reading,
+    file_generation: FileGeneration,
     found: HashMap<ServerAddress, Vec<Found>>,
 }
 
 impl ClusterConfig {
-    /// Prepares a backend's configuration for this number of workers. `listed` are the servers of
-    /// its file. `before` is the cluster of the same name that is in force; its unchanged servers
+    /// Prepares a backend's configuration for this number of workers. `file_servers` are the servers
+    /// of its file. `before` is the cluster of the same name that is in force; its unchanged servers
     /// and endpoints are reused. Changes nothing that is in use.
     ///
     /// # Errors
     /// The first server that cannot be used, with the reason.
     pub(super) fn prepare(
         backend: &config::Backend,
-        listed: &Listed,
+        file_servers: &FileServers,
         resolve: &mut dyn FnMut(&ServerAddress) -> Resolved,
         before: Option<&Arc<Cluster>>,
         workers: usize,
@@ -116,8 +118,12 @@ impl ClusterConfig {
         let mut config = ClusterConfig {
             settings: Arc::new(Settings::new(backend)),
             endpoints: cluster.endpoints(),
-            servers: configure(&backend.servers, &listed.servers, &cluster.handshakes())?,
-            listed: listed.reading,
+            servers: configure(
+                &backend.servers,
+                &file_servers.servers,
+                &cluster.handshakes(),
+            )?,
+            file_generation: file_servers.generation,
             found: HashMap::new(),
             cluster,
         };
@@ -155,15 +161,15 @@ impl ClusterConfig {
         let mut servers = std::mem::take(&mut self.servers);
         let is_same_file =
             sources.settings.backend.servers_file == self.settings.backend.servers_file;
-        if is_same_file && sources.listed > self.listed {
+        if is_same_file && sources.file_generation > self.file_generation {
             // The file has been read again since this configuration was prepared.
-            servers.retain(|one| !one.is_listed);
+            servers.retain(|one| !one.is_from_file);
             let names: HashSet<_> = servers.iter().map(|one| one.server.name.clone()).collect();
-            let listed = sources.servers.iter().filter(|one| one.is_listed);
-            let listed = listed.filter(|one| !names.contains(&one.server.name));
-            servers.extend(listed.cloned());
+            let from_file = sources.servers.iter().filter(|one| one.is_from_file);
+            let from_file = from_file.filter(|one| !names.contains(&one.server.name));
+            servers.extend(from_file.cloned());
         } else {
-            sources.listed = self.listed;
+            sources.file_generation = self.file_generation;
         }
         sources.prune(&servers);
         // Addresses that discovery has found meanwhile are newer.
@@ -190,7 +196,7 @@ impl ClusterConfig {
 
 impl Sources {
     /// Removes state that these servers, which are about to come into force, do not need: unused
-    /// addresses, and orders that a change of the configuration overrules.
+    /// addresses, and overrides of keys whose configuration changes.
     fn prune(&mut self, servers: &[Configured]) {
         let used: HashSet<_> = servers.iter().map(|one| &one.server.address).collect();
         self.found.retain(|address, _| used.contains(address));
@@ -200,11 +206,11 @@ impl Sources {
             }
         }
         let Sources {
-            orders,
+            overrides,
             servers: before,
             ..
         } = self;
-        orders.retain(|name, order| {
+        overrides.retain(|name, kept| {
             let find = |servers: &[Configured]| {
                 let found = servers.iter().find(|one| one.server.name == *name);
                 found.map(|one| (one.server.state, one.server.weight))
@@ -213,22 +219,22 @@ impl Sources {
                 return false;
             };
             if before.0 != now.0 {
-                order.state = None;
+                kept.state = None;
             }
             if before.1 != now.1 {
-                order.weight = None;
+                kept.weight = None;
             }
-            *order != Order::default()
+            *kept != ServerOverride::default()
         });
     }
 }
 
-/// Outcome of a new reading of a servers file.
+/// Outcome of reading a servers file again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Relisted {
+pub enum FileServersOutcome {
     /// The servers are in force.
     InForce,
-    /// The reading is ignored: a later one is in force, or the backend has another file.
+    /// The file is ignored: a later one is in force, or the backend has another file.
     Overtaken,
     /// The configuration has changed meanwhile: the file must be read again.
     Stale,
@@ -278,7 +284,7 @@ impl Cluster {
             settings: Arc::clone(&sources.settings),
             endpoints: self.endpoints(),
             servers: Vec::new(),
-            listed: Reading::default(),
+            file_generation: FileGeneration::default(),
             found: HashMap::new(),
         }
     }
@@ -321,52 +327,60 @@ impl Cluster {
     ///
     /// # Errors
     /// [`ServerError`]; the previous servers stay.
-    pub(super) fn set_listed(&self, path: &Path, listed: &Listed) -> Result<Relisted, ServerError> {
-        let (settings, configured, reading) = {
+    pub(super) fn set_file_servers(
+        &self,
+        path: &Path,
+        file_servers: &FileServers,
+    ) -> Result<FileServersOutcome, ServerError> {
+        let (settings, configured, generation) = {
             let sources = self.sources();
-            let configured = sources.servers.iter().filter(|one| !one.is_listed);
+            let configured = sources.servers.iter().filter(|one| !one.is_from_file);
             let configured: Vec<_> = configured.map(|one| one.server.clone()).collect();
-            (Arc::clone(&sources.settings), configured, sources.listed)
+            (
+                Arc::clone(&sources.settings),
+                configured,
+                sources.file_generation,
+            )
         };
         let has_file = settings.backend.servers_file.as_deref() == Some(path);
-        if !has_file || reading >= listed.reading {
-            return Ok(Relisted::Overtaken);
+        if !has_file || generation >= file_servers.generation {
+            return Ok(FileServersOutcome::Overtaken);
         }
-        let servers = configure(&configured, &listed.servers, &self.handshakes())?;
+        let servers = configure(&configured, &file_servers.servers, &self.handshakes())?;
         let mut sources = self.sources();
-        let now = sources.servers.iter().filter(|one| !one.is_listed);
+        let now = sources.servers.iter().filter(|one| !one.is_from_file);
         let is_same = now.map(|one| &one.server).eq(&configured);
         if !is_same || sources.settings != settings {
-            return Ok(Relisted::Stale);
+            return Ok(FileServersOutcome::Stale);
         }
-        if sources.listed >= listed.reading {
-            return Ok(Relisted::Overtaken);
+        if sources.file_generation >= file_servers.generation {
+            return Ok(FileServersOutcome::Overtaken);
         }
         sources.prune(&servers);
-        sources.listed = listed.reading;
+        sources.file_generation = file_servers.generation;
         sources.servers = servers;
         self.install(&mut sources);
-        Ok(Relisted::InForce)
+        Ok(FileServersOutcome::InForce)
     }
 
-    /// Carries out an operator's order. Returns `None` if there is no such server. The caller
-    /// notifies the workers.
-    pub fn order(&self, server: &str, order: Order) -> Option<()> {
+    /// Overrides the state or weight of a server. Returns `None` if there is no such server. The
+    /// caller notifies the workers.
+    pub fn set_override(&self, server: &str, new: ServerOverride) -> Option<()> {
         let mut sources = self.sources();
         let mut servers = sources.servers.iter();
         let configured = servers.find(|one| one.server.name == server)?;
         let configured = configured.server.clone();
-        let known = sources.orders.entry(server.to_owned()).or_default();
-        known.state = order.state.or(known.state);
-        known.weight = order.weight.or(known.weight);
-        // An order that equals the configuration need not be kept.
+        let known = sources.overrides.entry(server.to_owned()).or_default();
+        known.state = new.state.or(known.state);
+        known.weight = new.weight.or(known.weight);
+        // An override that equals the configuration need not be kept.
         known.state = known.state.filter(|state| *state != configured.state);
         known.weight = known.weight.filter(|weight| *weight != configured.weight);
-        if order.state == Some(ServerState::Ready) {
+        if new.state == Some(ServerState::Ready) {
             let endpoints = self.endpoints();
-            for choice in endpoints.of(server) {
-                let change = choice.endpoint.health().reset();
-                choice.endpoint.publish(change, &"an operator's order");
+            for entry in endpoints.of(server) {
+                let change = entry.endpoint.health().reset();
+                entry.endpoint.publish(change, &"an operator's order");
             }
         }
         self.install(&mut sources);
@@ -381,21 +395,21 @@ impl Cluster {
             &sources.found,
             &sources.gone,
         );
-        for member in set.members() {
-            let server = member.server();
-            let order = sources.orders.get(server.name());
-            let state = order.and_then(|order| order.state);
-            let weight = order.and_then(|order| order.weight);
+        for server_entry in set.servers() {
+            let server = server_entry.server();
+            let known = sources.overrides.get(server.name());
+            let state = known.and_then(|known| known.state);
+            let weight = known.and_then(|known| known.weight);
             server.book();
-            let state = state.unwrap_or(member.state());
+            let state = state.unwrap_or(server_entry.state());
             let was_out = server.set_state(state) == ServerState::Maintenance;
             let is_back = was_out && state == ServerState::Ready;
-            member.set_weight(weight);
-            for choice in set.of_member(member) {
-                let (max_requests, max_queue) = member.limits();
-                choice.endpoint.set_limits(max_requests, max_queue);
+            server_entry.set_weight(weight);
+            for entry in set.endpoints_of(server_entry) {
+                let (max_requests, max_queue) = server_entry.limits();
+                entry.endpoint.set_limits(max_requests, max_queue);
                 if is_back && self.shared.starts_slowly() {
-                    choice.endpoint.health().begin_slow_start();
+                    entry.endpoint.health().begin_slow_start();
                 }
             }
         }
@@ -407,8 +421,8 @@ impl Cluster {
             let set = Arc::new(set);
             self.endpoints.store(Arc::clone(&set));
             sources.gone.retain(|_, gone| gone.strong_count() > 0);
-            for choice in before.choices() {
-                let endpoint = &choice.endpoint;
+            for entry in before.endpoints() {
+                let endpoint = &entry.endpoint;
                 if set.position(endpoint.id()).is_none() {
                     let key = (
                         endpoint.server().name().to_owned(),
@@ -483,7 +497,7 @@ impl Cluster {
     /// Returns the number of servers, usable or not.
     pub fn server_count(&self) -> u32 {
         let endpoints = self.endpoints.load();
-        u32::try_from(endpoints.members().len()).unwrap_or(u32::MAX)
+        u32::try_from(endpoints.servers().len()).unwrap_or(u32::MAX)
     }
 
     /// Returns the number of servers that are up and not draining, whether or not they have a free
@@ -498,10 +512,10 @@ impl Cluster {
             return count(known);
         }
         let endpoints = self.endpoints.load();
-        let members = endpoints.members().iter();
-        let usable = members.filter(|member| {
-            let mut choices = endpoints.of_member(member).iter();
-            choices.any(|choice| choice.endpoint.is_usable())
+        let server_entries = endpoints.servers().iter();
+        let usable = server_entries.filter(|server_entry| {
+            let mut entries = endpoints.endpoints_of(server_entry).iter();
+            entries.any(|entry| entry.endpoint.is_usable())
         });
         let usable = usable.count() as u64 & u64::from(u32::MAX);
         self.usable.store(epoch << 32 | usable, Ordering::Relaxed);

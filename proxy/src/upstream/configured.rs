@@ -19,25 +19,25 @@ pub(super) struct Configured {
     pub(super) server: config::Server,
     pub(super) handshake: Arc<Handshake>,
     /// Whether the server comes from the servers file.
-    pub(super) is_listed: bool,
+    pub(super) is_from_file: bool,
 }
 
 /// Servers read from a file.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Listed {
+pub(super) struct FileServers {
     pub(super) servers: Vec<config::Server>,
-    pub(super) reading: Reading,
+    pub(super) generation: FileGeneration,
 }
 
-/// Order of readings of files: a later reading is greater.
+/// Number of a file that was read: a file that was read later has a greater one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Reading(u64);
+pub(super) struct FileGeneration(u64);
 
-impl Reading {
+impl FileGeneration {
     /// Returns the number for a file that is about to be read.
-    pub(super) fn begin() -> Reading {
+    pub(super) fn begin() -> FileGeneration {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        Reading(NEXT.fetch_add(1, Ordering::Relaxed))
+        FileGeneration(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 }
 
@@ -84,13 +84,14 @@ pub(super) type Resolved = Result<Vec<Found>, ResolveError>;
 /// The first server that cannot be used.
 pub(super) fn configure(
     configured: &[config::Server],
-    listed: &[config::Server],
+    file_servers: &[config::Server],
     known: &HashMap<String, Arc<Handshake>>,
 ) -> Result<Vec<Configured>, ServerError> {
     let mut servers: Vec<Configured> = Vec::new();
     let mut names = HashSet::new();
     let configured = configured.iter().map(|server| (server, false));
-    for (server, is_listed) in configured.chain(listed.iter().map(|server| (server, true))) {
+    for (server, is_from_file) in configured.chain(file_servers.iter().map(|server| (server, true)))
+    {
         if !names.insert(&server.name) {
             return Err(ServerError::Twice {
                 server: server.name.clone(),
@@ -100,7 +101,7 @@ pub(super) fn configure(
         servers.push(Configured {
             server: server.clone(),
             handshake,
-            is_listed,
+            is_from_file,
         });
     }
     Ok(servers)

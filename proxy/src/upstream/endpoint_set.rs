@@ -52,38 +52,38 @@ impl Found {
 #[derive(Debug, Default)]
 pub struct EndpointSet {
     /// Servers, in the order of the configuration.
-    members: Vec<Member>,
+    servers: Vec<ServerEntry>,
     /// Endpoints, in the order of their servers.
-    choices: Vec<Choice>,
+    endpoints: Vec<EndpointEntry>,
     names: HashMap<String, usize>,
     positions: HashMap<EndpointId, usize>,
-    /// Positions of endpoints by [`Choice::cookie`].
+    /// Positions of endpoints by [`EndpointEntry::cookie`].
     cookies: HashMap<u64, usize>,
     names_clients: bool,
 }
 
 /// A server in an [`EndpointSet`].
 #[derive(Debug)]
-pub struct Member {
+pub struct ServerEntry {
     server: Arc<Server>,
     handshake: Arc<Handshake>,
     weight: u16,
-    /// Weight ordered by an operator.
-    ordered_weight: AtomicU16,
+    /// Weight set by an operator.
+    override_weight: AtomicU16,
     is_backup: bool,
     state: ServerState,
     max_requests: Option<NonZeroU32>,
     max_queue: u32,
-    choices: Range<usize>,
+    endpoints: Range<usize>,
 }
 
 /// An endpoint in an [`EndpointSet`].
 #[derive(Debug)]
-pub struct Choice {
+pub struct EndpointEntry {
     /// The endpoint.
     pub endpoint: Arc<Endpoint>,
-    /// Position of its server among the members.
-    pub(super) member: usize,
+    /// Position of its server in the set.
+    pub(super) server: usize,
     weight: u16,
     /// Endpoints of a lower tier are used first.
     pub(super) tier: u32,
@@ -95,22 +95,22 @@ pub struct Choice {
     pub(super) cookie: u64,
 }
 
-impl Member {
+impl ServerEntry {
     pub(super) fn new(
         server: Arc<Server>,
         handshake: Arc<Handshake>,
         config: &config::Server,
-    ) -> Member {
-        Member {
+    ) -> ServerEntry {
+        ServerEntry {
             server,
             handshake,
             weight: config.weight,
-            ordered_weight: AtomicU16::new(NO_WEIGHT),
+            override_weight: AtomicU16::new(NO_WEIGHT),
             is_backup: config.backup,
             state: config.state,
             max_requests: config.max_requests,
             max_queue: config.max_queue,
-            choices: 0..0,
+            endpoints: 0..0,
         }
     }
 
@@ -124,14 +124,14 @@ impl Member {
         &self.handshake
     }
 
-    /// Returns the position of its first endpoint among the choices of the set.
+    /// Returns the position of its first endpoint in the set.
     pub(super) fn position(&self) -> usize {
-        self.choices.start
+        self.endpoints.start
     }
 
-    /// Returns the weight, as configured or as ordered by an operator.
+    /// Returns the weight, as configured or as set by an operator.
     pub fn weight(&self) -> u16 {
-        match self.ordered_weight.load(Ordering::Relaxed) {
+        match self.override_weight.load(Ordering::Relaxed) {
             NO_WEIGHT => self.weight,
             weight => weight,
         }
@@ -142,9 +142,10 @@ impl Member {
         self.weight
     }
 
-    pub(super) fn set_weight(&self, ordered: Option<u16>) {
-        let ordered = ordered.unwrap_or(NO_WEIGHT);
-        self.ordered_weight.store(ordered, Ordering::Relaxed);
+    pub(super) fn set_weight(&self, override_weight: Option<u16>) {
+        let override_weight = override_weight.unwrap_or(NO_WEIGHT);
+        self.override_weight
+            .store(override_weight, Ordering::Relaxed);
     }
 
     /// Returns whether the server serves only while no other server can.
@@ -171,28 +172,32 @@ impl Member {
             .is_none_or(|limit| limit.get() as usize >= workers)
     }
 
-    fn is_same(&self, other: &Member) -> bool {
+    fn is_same(&self, other: &ServerEntry) -> bool {
         Arc::ptr_eq(&self.server, &other.server)
             && Arc::ptr_eq(&self.handshake, &other.handshake)
             && self.weight() == other.weight()
             && self.is_backup == other.is_backup
             && self.state == other.state
             && self.limits() == other.limits()
-            && self.choices == other.choices
+            && self.endpoints == other.endpoints
     }
 }
 
 impl EndpointSet {
     /// Adds a server with its endpoints.
-    pub(super) fn push(&mut self, mut member: Member, endpoints: Vec<(Arc<Endpoint>, &Found)>) {
-        let position = self.members.len();
-        let start = self.choices.len();
+    pub(super) fn push(
+        &mut self,
+        mut server_entry: ServerEntry,
+        endpoints: Vec<(Arc<Endpoint>, &Found)>,
+    ) {
+        let position = self.servers.len();
+        let start = self.endpoints.len();
         for (endpoint, found) in endpoints {
-            let backup = if member.is_backup { BACKUP } else { 0 };
-            self.positions.insert(endpoint.id(), self.choices.len());
-            self.choices.push(Choice {
+            let backup = if server_entry.is_backup { BACKUP } else { 0 };
+            self.positions.insert(endpoint.id(), self.endpoints.len());
+            self.endpoints.push(EndpointEntry {
                 endpoint,
-                member: position,
+                server: position,
                 weight: found.weight,
                 tier: backup + u32::from(found.priority),
                 is_fallback: found.is_fallback,
@@ -200,61 +205,62 @@ impl EndpointSet {
                 cookie: 0,
             });
         }
-        self.names_clients |= member.handshake.names_clients();
-        member.choices = start..self.choices.len();
-        self.names.insert(member.server.name().to_owned(), position);
-        self.members.push(member);
+        self.names_clients |= server_entry.handshake.names_clients();
+        server_entry.endpoints = start..self.endpoints.len();
+        self.names
+            .insert(server_entry.server.name().to_owned(), position);
+        self.servers.push(server_entry);
     }
 
     /// Computes the tokens and cookies of all endpoints. To be called after the last server was
     /// added. `secret` is for the cookies.
     pub(super) fn finish(&mut self, backend: &str, secret: Option<&str>) {
-        for member in &self.members {
-            let choices = &mut self.choices[member.choices.clone()];
+        for server_entry in &self.servers {
+            let entries = &mut self.endpoints[server_entry.endpoints.clone()];
             // A name can have another address tomorrow, or several.
-            let is_literal = is_literal(member.server.address());
-            for choice in choices {
-                let address = choice.endpoint.address().to_string();
+            let is_literal = is_literal(server_entry.server.address());
+            for entry in entries {
+                let address = entry.endpoint.address().to_string();
                 let address = if is_literal { "" } else { address.as_str() };
-                let parts = [backend, member.server.name(), address].map(str::as_bytes);
-                choice.token = hash::of_parts(&parts);
-                choice.cookie = secret.map_or(0, |secret| cookie(secret, &parts));
+                let parts = [backend, server_entry.server.name(), address].map(str::as_bytes);
+                entry.token = hash::of_parts(&parts);
+                entry.cookie = secret.map_or(0, |secret| cookie(secret, &parts));
             }
         }
         if secret.is_some() {
-            let cookies = self.choices.iter().enumerate();
+            let cookies = self.endpoints.iter().enumerate();
             self.cookies = cookies
-                .map(|(position, choice)| (choice.cookie, position))
+                .map(|(position, entry)| (entry.cookie, position))
                 .collect();
         }
     }
 
     /// Returns the servers, in the order of the configuration.
-    pub fn members(&self) -> &[Member] {
-        &self.members
+    pub fn servers(&self) -> &[ServerEntry] {
+        &self.servers
     }
 
     /// Returns the endpoints, in the order of their servers.
-    pub fn choices(&self) -> &[Choice] {
-        &self.choices
+    pub fn endpoints(&self) -> &[EndpointEntry] {
+        &self.endpoints
     }
 
     /// Returns the server of this name.
-    pub(super) fn member(&self, name: &str) -> Option<&Member> {
+    pub(super) fn server(&self, name: &str) -> Option<&ServerEntry> {
         self.names
             .get(name)
-            .map(|&position| &self.members[position])
+            .map(|&position| &self.servers[position])
     }
 
     /// Returns the endpoints of a server.
-    pub fn of_member(&self, member: &Member) -> &[Choice] {
-        &self.choices[member.choices.clone()]
+    pub fn endpoints_of(&self, server_entry: &ServerEntry) -> &[EndpointEntry] {
+        &self.endpoints[server_entry.endpoints.clone()]
     }
 
     /// Returns the endpoints of the server of this name.
-    pub(super) fn of(&self, name: &str) -> &[Choice] {
-        self.member(name)
-            .map_or(&[], |member| self.of_member(member))
+    pub(super) fn of(&self, name: &str) -> &[EndpointEntry] {
+        self.server(name)
+            .map_or(&[], |server_entry| self.endpoints_of(server_entry))
     }
 
     /// Returns whether new connections to any of the servers name their client.
@@ -262,7 +268,7 @@ impl EndpointSet {
         self.names_clients
     }
 
-    /// Returns the position of an endpoint among the choices.
+    /// Returns the position of an endpoint in the set.
     pub(super) fn position(&self, id: EndpointId) -> Option<usize> {
         self.positions.get(&id).copied()
     }
@@ -272,22 +278,22 @@ impl EndpointSet {
         self.cookies.get(&cookie).copied()
     }
 
-    /// Returns the weight of a choice, in hundredths: the product of its server's weight, its own
+    /// Returns the weight of an endpoint, in hundredths: the product of its server's weight, its own
     /// weight, and its share during a slow start.
-    pub(super) fn weight(&self, choice: &Choice) -> u32 {
-        let weight = u32::from(self.members[choice.member].weight()) * u32::from(choice.weight);
-        weight.saturating_mul(choice.endpoint.health().share())
+    pub(super) fn weight(&self, entry: &EndpointEntry) -> u32 {
+        let weight = u32::from(self.servers[entry.server].weight()) * u32::from(entry.weight);
+        weight.saturating_mul(entry.endpoint.health().share())
     }
 
     /// Returns whether both sets have identical endpoints, in the same order and with the same
     /// options.
     pub(super) fn is_same(&self, other: &EndpointSet) -> bool {
-        let mut members = self.members.iter().zip(&other.members);
-        let mut choices = self.choices.iter().zip(&other.choices);
-        self.members.len() == other.members.len()
-            && self.choices.len() == other.choices.len()
-            && members.all(|(one, other)| one.is_same(other))
-            && choices.all(|(one, other)| {
+        let mut server_entries = self.servers.iter().zip(&other.servers);
+        let mut entries = self.endpoints.iter().zip(&other.endpoints);
+        self.servers.len() == other.servers.len()
+            && self.endpoints.len() == other.endpoints.len()
+            && server_entries.all(|(one, other)| one.is_same(other))
+            && entries.all(|(one, other)| {
                 Arc::ptr_eq(&one.endpoint, &other.endpoint)
                     && one.weight == other.weight
                     && one.tier == other.tier

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_in_every_process() {
+    fn hashes_are_the_same_in_every_process() {
         assert_eq!(of(b"a"), 0x82a2_a958_a9be_ce5b);
         assert_ne!(of_parts(&[b"ab", b"c"]), of_parts(&[b"a", b"bc"]));
         assert_ne!(of_pair(1, 2), of_pair(2, 1));

@@ -79,7 +79,7 @@ enum Checked {
 
 /// The condition according to requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Met {
+enum RequestState {
     Serves = 0,
     Unreachable = 1,
     Ejected = 2,
@@ -88,11 +88,11 @@ enum Met {
 
 /// Both conditions, in one byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Word(u8);
+struct PackedCondition(u8);
 
-impl Word {
-    fn new(checked: Checked, met: Met) -> Word {
-        Word(checked as u8 | (met as u8) << 2)
+impl PackedCondition {
+    fn new(checked: Checked, state: RequestState) -> PackedCondition {
+        PackedCondition(checked as u8 | (state as u8) << 2)
     }
 
     fn checked(self) -> Checked {
@@ -103,23 +103,23 @@ impl Word {
         }
     }
 
-    fn met(self) -> Met {
+    fn request_state(self) -> RequestState {
         match self.0 >> 2 {
-            0 => Met::Serves,
-            1 => Met::Unreachable,
-            2 => Met::Ejected,
-            _ => Met::Trial,
+            0 => RequestState::Serves,
+            1 => RequestState::Unreachable,
+            2 => RequestState::Ejected,
+            _ => RequestState::Trial,
         }
     }
 
     fn condition(self) -> Condition {
-        match (self.checked(), self.met()) {
+        match (self.checked(), self.request_state()) {
             (Checked::Down, _) => Condition::Down,
-            (_, Met::Unreachable) => Condition::Unreachable,
-            (_, Met::Ejected) => Condition::Ejected,
-            (_, Met::Trial) => Condition::Trial,
-            (Checked::GoingDown, Met::Serves) => Condition::GoingDown,
-            (Checked::Up, Met::Serves) => Condition::Up,
+            (_, RequestState::Unreachable) => Condition::Unreachable,
+            (_, RequestState::Ejected) => Condition::Ejected,
+            (_, RequestState::Trial) => Condition::Trial,
+            (Checked::GoingDown, RequestState::Serves) => Condition::GoingDown,
+            (Checked::Up, RequestState::Serves) => Condition::Up,
         }
     }
 }
@@ -128,7 +128,7 @@ impl Word {
 #[derive(Debug)]
 pub(super) struct Health {
     created: Instant,
-    word: AtomicU8,
+    packed: AtomicU8,
     /// Whether any check has ended.
     is_checked: AtomicBool,
     /// Number of checks in a row in favor of a change.
@@ -151,7 +151,7 @@ impl Health {
     pub(super) fn new() -> Health {
         Health {
             created: Instant::now(),
-            word: AtomicU8::new(Word::new(Checked::Up, Met::Serves).0),
+            packed: AtomicU8::new(PackedCondition::new(Checked::Up, RequestState::Serves).0),
             is_checked: AtomicBool::new(false),
             checks: AtomicU32::new(0),
             failures: AtomicU32::new(0),
@@ -163,46 +163,64 @@ impl Health {
         }
     }
 
-    fn word(&self) -> Word {
-        Word(self.word.load(Ordering::Relaxed))
+    fn packed(&self) -> PackedCondition {
+        PackedCondition(self.packed.load(Ordering::Relaxed))
     }
 
     #[inline]
     pub(super) fn condition(&self) -> Condition {
-        self.word().condition()
+        self.packed().condition()
     }
 
     /// Applies `change` to both conditions. Returns the change of the endpoint's condition, or
     /// `None` if that stays the same.
-    fn change(&self, change: impl Fn(Checked, Met) -> Option<(Checked, Met)>) -> Option<Change> {
+    fn change(
+        &self,
+        change: impl Fn(Checked, RequestState) -> Option<(Checked, RequestState)>,
+    ) -> Option<Change> {
         let order = Ordering::AcqRel;
-        let changed = self.word.fetch_update(order, Ordering::Acquire, |word| {
-            let (checked, met) = change(Word(word).checked(), Word(word).met())?;
-            Some(Word::new(checked, met).0)
-        });
-        let from = Word(changed.ok()?);
-        let (checked, met) = change(from.checked(), from.met())?;
-        let (from, to) = (from.condition(), Word::new(checked, met).condition());
+        let changed = self
+            .packed
+            .fetch_update(order, Ordering::Acquire, |packed| {
+                let (checked, state) = change(
+                    PackedCondition(packed).checked(),
+                    PackedCondition(packed).request_state(),
+                )?;
+                Some(PackedCondition::new(checked, state).0)
+            });
+        let from = PackedCondition(changed.ok()?);
+        let (checked, state) = change(from.checked(), from.request_state())?;
+        let (from, to) = (
+            from.condition(),
+            PackedCondition::new(checked, state).condition(),
+        );
         (from != to).then_some(Change { from, to })
     }
 
-    fn meet(&self, from: &[Met], to: Met) -> Option<Change> {
-        self.change(|checked, met| from.contains(&met).then_some((checked, to)))
+    fn set_request_state(&self, from: &[RequestState], to: RequestState) -> Option<Change> {
+        self.change(|checked, state| from.contains(&state).then_some((checked, to)))
     }
 
     /// Records that no connection could be established.
     pub(super) fn unreachable(&self) -> Option<Change> {
-        self.meet(&[Met::Serves, Met::Ejected, Met::Trial], Met::Unreachable)
+        self.set_request_state(
+            &[
+                RequestState::Serves,
+                RequestState::Ejected,
+                RequestState::Trial,
+            ],
+            RequestState::Unreachable,
+        )
     }
 
     /// Records that a connection was established.
     #[inline]
     pub(super) fn connected(&self) -> Option<Change> {
         // Nearly always so already; without a write, the cache line stays shared.
-        if self.word().met() != Met::Unreachable {
+        if self.packed().request_state() != RequestState::Unreachable {
             return None;
         }
-        self.meet(&[Met::Unreachable], Met::Serves)
+        self.set_request_state(&[RequestState::Unreachable], RequestState::Serves)
     }
 
     /// Records that a request got a good response.
@@ -216,15 +234,15 @@ impl Health {
 
     /// Records that the request that tried the endpoint got a good response.
     pub(super) fn trial_succeeded(&self) -> Option<Change> {
-        self.meet(&[Met::Trial], Met::Serves)
+        self.set_request_state(&[RequestState::Trial], RequestState::Serves)
     }
 
     /// Records a failed request. Returns whether the endpoint should be ejected.
     pub(super) fn failed(&self, outlier: &Outlier, of: Tried) -> bool {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
         // Requests from before its ejection say nothing about its present state.
-        let is_one_too_many = match self.word().met() {
-            Met::Trial => of == Tried::Trial,
+        let is_one_too_many = match self.packed().request_state() {
+            RequestState::Trial => of == Tried::Trial,
             _ => failures >= outlier.consecutive,
         };
         outlier.consecutive > 0 && is_one_too_many
@@ -233,7 +251,10 @@ impl Health {
     /// Ejects the endpoint. Each ejection in a row is longer than the one before, up to a maximum.
     /// Only one thread at a time may call it.
     pub(super) fn eject(&self, outlier: &Outlier) -> Option<Change> {
-        if !matches!(self.word().met(), Met::Serves | Met::Trial) {
+        if !matches!(
+            self.packed().request_state(),
+            RequestState::Serves | RequestState::Trial
+        ) {
             return None;
         }
         let now = self.age();
@@ -251,25 +272,30 @@ impl Health {
         let until = now.saturating_add(millis(duration(ejections, outlier)));
         // Stored first, so that no thread sees the ejection without its end.
         self.ejected_until.store(until, Ordering::Release);
-        self.meet(&[Met::Serves, Met::Trial], Met::Ejected)
+        self.set_request_state(
+            &[RequestState::Serves, RequestState::Trial],
+            RequestState::Ejected,
+        )
     }
 
     /// Returns the end of the ejection, if the endpoint is ejected.
     pub(super) fn ejected_until(&self) -> Option<Instant> {
-        let is_ejected = Word(self.word.load(Ordering::Acquire)).met() == Met::Ejected;
+        let is_ejected = PackedCondition(self.packed.load(Ordering::Acquire)).request_state()
+            == RequestState::Ejected;
         let until = Duration::from_millis(self.ejected_until.load(Ordering::Acquire));
         is_ejected.then(|| self.created + until)
     }
 
     /// Ends the ejection.
     pub(super) fn allow_trial(&self) -> Option<Change> {
-        self.meet(&[Met::Ejected], Met::Trial)
+        self.set_request_state(&[RequestState::Ejected], RequestState::Trial)
     }
 
     /// Returns whether the caller is the one request that tries the endpoint. If so, it calls
     /// [`end_trial`](Self::end_trial) once it has a result, or ends without one.
     pub(super) fn try_trial(&self) -> bool {
-        self.word().met() == Met::Trial && !self.is_trying.swap(true, Ordering::AcqRel)
+        self.packed().request_state() == RequestState::Trial
+            && !self.is_trying.swap(true, Ordering::AcqRel)
     }
 
     pub(super) fn end_trial(&self) {
@@ -279,14 +305,14 @@ impl Health {
     /// Records a successful check. An endpoint that is down is up after `rise` of them in a row.
     pub(super) fn check_succeeded(&self, rise: u32) -> Option<Change> {
         self.is_checked.store(true, Ordering::Relaxed);
-        let is_down = self.word().checked() == Checked::Down;
+        let is_down = self.packed().checked() == Checked::Down;
         let checks = self.checks.load(Ordering::Relaxed) + 1;
         let is_up = !is_down || checks >= rise;
         let checks = if is_up { 0 } else { checks };
         self.checks.store(checks, Ordering::Relaxed);
-        self.change(|checked, met| {
+        self.change(|checked, state| {
             let checked = if is_up { Checked::Up } else { checked };
-            Some((checked, met))
+            Some((checked, state))
         })
     }
 
@@ -294,7 +320,7 @@ impl Health {
     /// its first check fails.
     pub(super) fn check_failed(&self, fall: u32) -> Option<Change> {
         let is_first = !self.is_checked.swap(true, Ordering::Relaxed);
-        let was_down = self.word().checked() == Checked::Down;
+        let was_down = self.packed().checked() == Checked::Down;
         let checks = self.checks.load(Ordering::Relaxed) + 1;
         let is_down = was_down || is_first || checks >= fall;
         let checks = if is_down { 0 } else { checks };
@@ -304,14 +330,14 @@ impl Health {
         } else {
             Checked::GoingDown
         };
-        self.change(|_, met| Some((to, met)))
+        self.change(|_, state| Some((to, state)))
     }
 
     /// Clears the results of checks, after checks have been turned off.
     pub(super) fn forget_checks(&self) -> Option<Change> {
         self.is_checked.store(false, Ordering::Relaxed);
         self.checks.store(0, Ordering::Relaxed);
-        self.change(|_, met| Some((Checked::Up, met)))
+        self.change(|_, state| Some((Checked::Up, state)))
     }
 
     /// Clears everything, on an operator's order.
@@ -320,7 +346,7 @@ impl Health {
         self.ejections.store(0, Ordering::Relaxed);
         self.is_checked.store(false, Ordering::Relaxed);
         self.checks.store(0, Ordering::Relaxed);
-        self.change(|_, _| Some((Checked::Up, Met::Serves)))
+        self.change(|_, _| Some((Checked::Up, RequestState::Serves)))
     }
 
     /// Returns the percentage of its weight that the endpoint has now.
@@ -428,7 +454,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn no_ejection_is_longer_than_the_longest() {
+    async fn no_ejection_exceeds_the_maximum() {
         let health = Health::new();
         let outlier = Outlier {
             max_ejection: Duration::from_secs(15),

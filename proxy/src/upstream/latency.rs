@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn up_at_once_and_down_slowly() {
+    async fn latency_rises_at_once_and_falls_slowly() {
         let latency = Latency::default();
         let seconds = || latency.seconds(Instant::now());
         assert_eq!(seconds(), None);

@@ -188,7 +188,7 @@ impl Lease {
         };
         // A connection that is authenticated for one client serves no other.
         if connection.is_reusable() && !connection.is_private() {
-            connection.wire.rest();
+            connection.wire.release_buffers();
             self.active.endpoint.pool.put(connection, now);
         }
     }

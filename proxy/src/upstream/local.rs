@@ -96,7 +96,7 @@ pub(super) enum AsOf {
 impl LocalSet {
     /// Creates the view of a set. `before` is the one that it replaces.
     fn new(config: &ClusterConfig, turn: usize, before: Option<&LocalSet>) -> LocalSet {
-        let count = config.endpoints.choices().len();
+        let count = config.endpoints.endpoints().len();
         let balance = config.settings.backend.balance.clone();
         let same = before.filter(|before| Arc::ptr_eq(&before.shared_settings, &config.settings));
         LocalSet {
@@ -124,7 +124,7 @@ impl LocalSet {
 
     /// Returns the endpoint at this position.
     pub(super) fn endpoint(&self, position: usize) -> &Arc<Endpoint> {
-        &self.source.choices()[position].endpoint
+        &self.source.endpoints()[position].endpoint
     }
 
     /// Returns the worker's part of an endpoint, if the worker has used it.
@@ -190,18 +190,18 @@ impl LocalCluster {
         if let Some(local) = &set.locals.borrow()[position] {
             return Rc::clone(local);
         }
-        let choice = &set.source.choices()[position];
-        let member = &set.source.members()[choice.member];
+        let entry = &set.source.endpoints()[position];
+        let server_entry = &set.source.servers()[entry.server];
         let is_current = Arc::ptr_eq(&self.set.borrow().source, &set.source);
         let mut known = self.known.borrow_mut();
-        let local = known.get(&choice.endpoint.id());
-        let local = local.filter(|local| Arc::ptr_eq(&local.source, member.handshake()));
+        let local = known.get(&entry.endpoint.id());
+        let local = local.filter(|local| Arc::ptr_eq(&local.source, server_entry.handshake()));
         let local = local.map_or_else(
             || {
                 Rc::new(LocalEndpoint {
-                    endpoint: Arc::clone(&choice.endpoint),
-                    handshake: self.handshake(member.handshake()),
-                    source: Arc::clone(member.handshake()),
+                    endpoint: Arc::clone(&entry.endpoint),
+                    handshake: self.handshake(server_entry.handshake()),
+                    source: Arc::clone(server_entry.handshake()),
                     pool: self.budget.pool(),
                     latency: Latency::default(),
                     cookie: Cell::default(),
@@ -211,8 +211,8 @@ impl LocalCluster {
         );
         // A request that still uses an earlier set must not leave anything behind.
         if is_current {
-            known.insert(choice.endpoint.id(), Rc::clone(&local));
-            local.cookie.set(choice.cookie);
+            known.insert(entry.endpoint.id(), Rc::clone(&local));
+            local.cookie.set(entry.cookie);
             self.limit_idle(set, position, &local);
         }
         set.locals.borrow_mut()[position] = Some(Rc::clone(&local));
@@ -233,10 +233,10 @@ impl LocalCluster {
     }
 
     fn limit_idle(&self, set: &LocalSet, position: usize, local: &LocalEndpoint) {
-        let choice = &set.source.choices()[position];
-        let member = &set.source.members()[choice.member];
-        let may_idle =
-            member.allows_idle(self.cluster.workers()) && !member.handshake().names_clients();
+        let entry = &set.source.endpoints()[position];
+        let server_entry = &set.source.servers()[entry.server];
+        let may_idle = server_entry.allows_idle(self.cluster.workers())
+            && !server_entry.handshake().names_clients();
         match set.settings.max_idle().filter(|_| may_idle) {
             Some(max_idle) => local.pool.set_max_idle(Some(max_idle)),
             None => self.budget.retire(&local.pool),
@@ -256,8 +256,8 @@ impl LocalCluster {
         self.known.borrow_mut().retain(|id, local| {
             let position = set.source.position(*id);
             let position = position.filter(|position| {
-                let choice = &set.source.choices()[*position];
-                let handshake = set.source.members()[choice.member].handshake();
+                let entry = &set.source.endpoints()[*position];
+                let handshake = set.source.servers()[entry.server].handshake();
                 // Connections from another handshake serve no further requests.
                 Arc::ptr_eq(handshake, &local.source)
             });

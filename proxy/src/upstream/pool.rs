@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_pool_that_keeps_nothing_closes_what_it_has_and_gets() {
+    async fn a_pool_that_keeps_nothing_closes_all_connections() {
         let budget = ConnectionBudget::new(9, BufferPool::default());
         let pool = pool(&budget);
         let (idle, _far) = connection(&budget);
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_close_that_no_event_has_told_of_is_found_by_asking() {
+    async fn a_close_without_an_event_is_found_by_a_check() {
         let budget = ConnectionBudget::new(9, BufferPool::default());
         let pool = pool(&budget);
         let (one, far) = connection(&budget);
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn pools_that_are_gone_are_forgotten() {
+    fn dropped_pools_are_forgotten() {
         let budget = ConnectionBudget::new(9, BufferPool::default());
         let kept = budget.pool();
         for _ in 0..10 * MIN_PURGE {

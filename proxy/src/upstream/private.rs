@@ -31,7 +31,7 @@ impl PrivateConnections {
         let Some((mut connection, cluster, endpoint)) = lease.into_reusable() else {
             return;
         };
-        connection.wire.rest();
+        connection.wire.release_buffers();
         self.0
             .retain(|private| !Rc::ptr_eq(&private.cluster, &cluster));
         self.0.push(Private {
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_cluster_has_its_own() {
+    async fn each_cluster_has_its_own_connection() {
         let (one, two) = (bed("a=1"), bed("a=1"));
         let mut private = PrivateConnections::default();
         for (_, cluster) in [&one, &two] {
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_cannot_serve_is_closed() {
+    async fn a_connection_that_cannot_serve_is_closed() {
         let (mut bed, cluster) = bed("a=1");
         let mut private = PrivateConnections::default();
         keep(&mut private, &cluster).await;
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_takes_a_slot_while_it_serves() {
+    async fn a_connection_takes_a_slot_while_it_serves() {
         let (_bed, cluster) = bed("a=1*1");
         let mut private = PrivateConnections::default();
         keep(&mut private, &cluster).await;

@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_leaves_wakes_the_next() {
+    async fn a_request_that_leaves_wakes_the_next() {
         let queue = Arc::new(Queue::new(9));
         let (first, second) = (queue.enter().unwrap(), queue.enter().unwrap());
         let mut wait = pin!(async {
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_comes_free_wakes_the_first() {
+    async fn a_free_slot_wakes_the_first_request() {
         let queue = Arc::new(Queue::new(9));
         let place = queue.enter().unwrap();
         let free = RefCell::new(None);
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_the_limit_wait() {
+    fn the_number_of_waiting_requests_is_limited() {
         let queue = Arc::new(Queue::new(1));
         let place = queue.enter();
         assert!(place.is_some());

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::cluster::{Cluster, ClusterConfig, Relisted};
-use super::configured::{Listed, Reading, ServerError};
+use super::cluster::{Cluster, ClusterConfig, FileServersOutcome};
+use super::configured::{FileGeneration, FileServers, ServerError};
 use super::discovery::Lookups;
 use super::health::keeper::Keeper;
 use crate::config;
@@ -15,7 +15,7 @@ use crate::config;
 #[derive(Debug)]
 pub struct Preparation {
     /// Servers from files, by backend name.
-    listed: HashMap<String, Result<Listed, ServerError>>,
+    file_servers: HashMap<String, Result<FileServers, ServerError>>,
     lookups: Lookups,
 }
 
@@ -24,20 +24,23 @@ impl Preparation {
     /// `resolve.init` wants it. `before` are the clusters in force by name; names with addresses
     /// known there are not looked up. Blocks.
     pub fn of(backends: &[config::Backend], before: &HashMap<&str, &Arc<Cluster>>) -> Preparation {
-        let listed = backends.iter().filter_map(|backend| {
+        let file_servers = backends.iter().filter_map(|backend| {
             let path = backend.servers_file.as_deref()?;
             Some((backend.name.clone(), list(path)))
         });
-        let listed: HashMap<_, _> = listed.collect();
+        let file_servers: HashMap<_, _> = file_servers.collect();
         let servers = backends.iter().flat_map(|backend| {
-            let listed = listed.get(&backend.name);
-            let listed = listed.and_then(|listed| listed.as_ref().ok());
-            let listed = listed.map_or(&[][..], |listed| &listed.servers);
-            let servers = backend.servers.iter().chain(listed);
+            let file_servers = file_servers.get(&backend.name);
+            let file_servers = file_servers.and_then(|file_servers| file_servers.as_ref().ok());
+            let file_servers = file_servers.map_or(&[][..], |file_servers| &file_servers.servers);
+            let servers = backend.servers.iter().chain(file_servers);
             servers.map(move |server| (backend, &server.address))
         });
         let lookups = Lookups::of(servers, before);
-        Preparation { listed, lookups }
+        Preparation {
+            file_servers,
+            lookups,
+        }
     }
 }
 
@@ -54,12 +57,12 @@ impl ClusterConfig {
         workers: usize,
         keeper: &Keeper,
     ) -> Result<ClusterConfig, ServerError> {
-        let listed = preparation.listed.remove(&backend.name);
-        let listed = listed.unwrap_or_else(|| Ok(Listed::default()))?;
+        let file_servers = preparation.file_servers.remove(&backend.name);
+        let file_servers = file_servers.unwrap_or_else(|| Ok(FileServers::default()))?;
         let lookups = &preparation.lookups;
         ClusterConfig::prepare(
             backend,
-            &listed,
+            &file_servers,
             &mut |address| Ok(lookups.resolve(backend, address, before)?),
             before,
             workers,
@@ -74,13 +77,16 @@ impl Cluster {
     ///
     /// # Errors
     /// [`ServerError`]; the previous servers stay.
-    pub fn read_servers(&self, path: &Path) -> Result<Relisted, ServerError> {
-        self.set_listed(path, &list(path)?)
+    pub fn read_servers(&self, path: &Path) -> Result<FileServersOutcome, ServerError> {
+        self.set_file_servers(path, &list(path)?)
     }
 }
 
-fn list(path: &Path) -> Result<Listed, ServerError> {
-    let reading = Reading::begin();
+fn list(path: &Path) -> Result<FileServers, ServerError> {
+    let generation = FileGeneration::begin();
     let servers = config::load_servers(path).map_err(ServerError::File)?;
-    Ok(Listed { servers, reading })
+    Ok(FileServers {
+        servers,
+        generation,
+    })
 }

@@ -11,7 +11,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::{UnixListener, UnixStream};
 
 use super::cluster::ClusterConfig;
-use super::configured::Listed;
+use super::configured::FileServers;
 use super::endpoint::{Address, Endpoint};
 use super::endpoint_set::Found;
 use super::pool::ConnectionBudget;
@@ -82,7 +82,7 @@ impl Bed {
         let before = self.current.as_ref().map(|config| &config.cluster);
         let config = ClusterConfig::prepare(
             &self.backend,
-            &Listed::default(),
+            &FileServers::default(),
             &mut { resolve },
             before,
             self.workers,
@@ -122,21 +122,23 @@ impl Bed {
     /// Returns the first endpoint of the server at this position.
     pub(super) fn endpoint(&self, server: usize) -> Arc<Endpoint> {
         let set = &self.current.as_ref().unwrap().endpoints;
-        Arc::clone(&set.of_member(&set.members()[server])[0].endpoint)
+        Arc::clone(&set.endpoints_of(&set.servers()[server])[0].endpoint)
     }
 
     /// Returns the condition of the first endpoint of the server at this position.
     pub(super) fn condition(&self, server: usize) -> Condition {
         let set = &self.current.as_ref().unwrap().endpoints;
-        set.of_member(&set.members()[server])[0]
+        set.endpoints_of(&set.servers()[server])[0]
             .endpoint
             .condition()
     }
 
     /// Returns the number of connections that could not be established.
     pub(super) fn refused(&self) -> u64 {
-        let members = self.current.as_ref().unwrap().endpoints.members().iter();
-        members.map(|member| member.server().totals().refused).sum()
+        let server_entries = self.current.as_ref().unwrap().endpoints.servers().iter();
+        server_entries
+            .map(|server_entry| server_entry.server().totals().refused)
+            .sum()
     }
 }
 

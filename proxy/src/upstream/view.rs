@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::balance::Candidates;
 use super::endpoint::Standing;
-use super::endpoint_set::{Choice, EndpointSet};
+use super::endpoint_set::{EndpointEntry, EndpointSet};
 use super::health::Condition;
 use super::settings::Settings;
 use crate::config::ServerState;
@@ -38,30 +38,30 @@ impl View {
     pub(super) fn new(set: &EndpointSet, settings: &Settings, epoch: u64) -> View {
         let mut view = View {
             epoch,
-            made: (set.choices().len() > SMALL).then(Instant::now),
+            made: (set.endpoints().len() > SMALL).then(Instant::now),
             ..View::default()
         };
         let mut usable = Vec::new();
         let mut ready = 0;
         let mut all_usable = 0;
-        for member in set.members() {
-            let choices = set.of_member(member);
-            let first = member.position();
-            let is_usable = |choice: &Choice| choice.endpoint.standing() == Standing::Usable;
-            let has_preferred = choices
+        for server_entry in set.servers() {
+            let entries = set.endpoints_of(server_entry);
+            let first = server_entry.position();
+            let is_usable = |entry: &EndpointEntry| entry.endpoint.standing() == Standing::Usable;
+            let has_preferred = entries
                 .iter()
-                .any(|choice| !choice.is_fallback && is_usable(choice));
-            for (position, choice) in (first..).zip(choices) {
-                let standing = choice.endpoint.standing();
-                if choice.endpoint.server().state() == ServerState::Ready {
+                .any(|entry| !entry.is_fallback && is_usable(entry));
+            for (position, entry) in (first..).zip(entries) {
+                let standing = entry.endpoint.standing();
+                if entry.endpoint.server().state() == ServerState::Ready {
                     ready += 1;
                     all_usable += usize::from(standing == Standing::Usable);
                 }
                 match standing {
-                    Standing::Usable if choice.is_fallback && has_preferred => {}
+                    Standing::Usable if entry.is_fallback && has_preferred => {}
                     Standing::Usable => usable.push(position),
                     Standing::Trial => {
-                        if !(choice.is_fallback && has_preferred) {
+                        if !(entry.is_fallback && has_preferred) {
                             view.trials.push(position);
                         }
                         view.suspects.push(position);
@@ -71,33 +71,32 @@ impl View {
                 }
             }
         }
-        let choice = |position: usize| &set.choices()[position];
+        let entry = |position: usize| &set.endpoints()[position];
         let panic = settings.backend.outlier.panic as usize;
         if all_usable * 100 < panic * ready {
-            let positions = 0..set.choices().len();
-            let is_ready = |position: &usize| {
-                choice(*position).endpoint.server().state() == ServerState::Ready
-            };
+            let positions = 0..set.endpoints().len();
+            let is_ready =
+                |position: &usize| entry(*position).endpoint.server().state() == ServerState::Ready;
             usable = positions.filter(is_ready).collect();
             view.is_panic = true;
         }
         let weighed = usable.into_iter().filter_map(|position| {
-            let weight = set.weight(choice(position));
+            let weight = set.weight(entry(position));
             (weight > 0).then_some((position, weight))
         });
         let weighed: Vec<_> = weighed.collect();
         // Only the lowest tier that has usable endpoints. The next tier follows once none of its
         // endpoints is usable.
-        let tiers = weighed.iter().map(|(position, _)| choice(*position).tier);
+        let tiers = weighed.iter().map(|(position, _)| entry(*position).tier);
         let tier = tiers.min();
         let first = weighed
             .into_iter()
-            .filter(|(position, _)| Some(choice(*position).tier) == tier);
+            .filter(|(position, _)| Some(entry(*position).tier) == tier);
         view.candidates = Candidates::new(first, epoch);
         // A backup serves only when no other server can, and a server without weight serves only
         // its sessions. Neither is to be tried meanwhile.
-        let has_weight = |position: &usize| set.weight(choice(*position)) > 0;
-        let is_first = |position: &usize| tier.is_none_or(|tier| choice(*position).tier <= tier);
+        let has_weight = |position: &usize| set.weight(entry(*position)) > 0;
+        let is_first = |position: &usize| tier.is_none_or(|tier| entry(*position).tier <= tier);
         view.trials
             .retain(|position| has_weight(position) && is_first(position));
         view.suspects.retain(has_weight);
@@ -109,9 +108,9 @@ impl View {
     /// Returns the sort key of suspects: endpoints that may respond come before those that cannot
     /// be connected to.
     pub(super) fn rank(set: &EndpointSet, position: usize) -> (bool, u32) {
-        let choice = &set.choices()[position];
-        let is_unreachable = choice.endpoint.condition() == Condition::Unreachable;
-        (is_unreachable, choice.tier)
+        let entry = &set.endpoints()[position];
+        let is_unreachable = entry.endpoint.condition() == Condition::Unreachable;
+        (is_unreachable, entry.tier)
     }
 
     pub(super) fn epoch(&self) -> u64 {

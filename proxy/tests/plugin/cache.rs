@@ -259,7 +259,7 @@ proptest! {
         let mut router = router(cacheable, &script);
         for request in &mut requests {
             let verdict = router.decide(&mut request.request(), None);
-            let asked = router.stages_mut()[0].ask(&mut request.request());
+            let asked = router.stages_mut()[0].call(&mut request.request());
             let may_be_kept = cacheable && router.stages()[0].reads().cacheable && asked.is_ok();
             prop_assert_eq!(&verdict.decision, &asked);
             prop_assert!(may_be_kept || !verdict.cached);
@@ -335,7 +335,7 @@ fn a_new_version_starts_empty() {
         assert!(!router.decide(&mut request.request(), None).cached);
         assert!(router.decide(&mut request.request(), None).cached);
         let totals = router.stages()[0].version().stats().totals();
-        assert_eq!((totals.cached, totals.asked), (1, 1));
+        assert_eq!((totals.cached, totals.called), (1, 1));
     }
 }
 

@@ -362,7 +362,7 @@ fn instances_on_many_threads_do_not_disturb_each_other() {
 }
 
 #[test]
-fn what_configure_answers_is_known() {
+fn the_cacheability_from_configure_is_known() {
     assert_eq!(
         start("harmless", 0).cacheability(),
         Cacheability::Uncacheable

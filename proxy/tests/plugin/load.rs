@@ -52,7 +52,7 @@ fn a_plugin_has_a_name_and_a_digest() {
 }
 
 #[test]
-fn what_is_not_webassembly_is_an_error() {
+fn a_file_that_is_not_webassembly_is_an_error() {
     let check = |bytes: &[u8], expected: &str| {
         let found = error(bytes.to_vec());
         assert!(!found.is_transient());
@@ -263,7 +263,7 @@ fn cached_code_runs_as_compiled_code_does() {
 }
 
 #[test]
-fn code_that_was_evict_is_read_again() {
+fn evicted_code_is_reloaded() {
     let directory = tempfile::tempdir().unwrap();
     let cache = CompiledCache::open(directory.path().join("cache")).unwrap();
     let settings = settings(json!({"cacheable": true, "root": "default"}).to_string());
@@ -321,7 +321,7 @@ fn a_plugin_moves_to_another_engine() {
         let mut instance = plugin.instantiate(&settings, &environment(), None)?;
         route(&mut instance)
     };
-    let engine = || Engine::try_new(EngineLimits { instances: 1 }, Compiler::Here).unwrap();
+    let engine = || Engine::try_new(EngineLimits { instances: 1 }, Compiler::InProcess).unwrap();
     for cache in [None, Some(&cache)] {
         let source = Source {
             name: "test".into(),
@@ -343,7 +343,7 @@ fn a_plugin_moves_to_another_engine() {
 }
 
 #[test]
-fn a_cache_that_cannot_be_written_is_done_without() {
+fn a_plugin_loads_without_a_writable_cache() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("cache");
     let cache = CompiledCache::open(&path).unwrap();

@@ -29,7 +29,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// One engine for all tests, as in the proxy.
 static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
-    Engine::try_new(EngineLimits::default(), Compiler::Here).expect("the engine starts")
+    Engine::try_new(EngineLimits::default(), Compiler::InProcess).expect("the engine starts")
 });
 
 /// Reads the file of a guest.

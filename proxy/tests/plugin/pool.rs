@@ -44,7 +44,7 @@ fn every_instance_has_room_for_all_of_its_memories() {
     let limits = EngineLimits {
         instances: INSTANCES,
     };
-    let engine = Engine::try_new(limits, Compiler::Here).unwrap();
+    let engine = Engine::try_new(limits, Compiler::InProcess).unwrap();
     let load = |count| {
         let source = Source {
             name: "test".into(),

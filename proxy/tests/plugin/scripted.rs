@@ -189,7 +189,7 @@ fn edits_are_in_order_and_change_no_later_read() {
 }
 
 #[test]
-fn a_look_at_a_backend_is_not_cacheable() {
+fn reading_a_backend_is_not_cacheable() {
     let (result, reads) = run(&json!({"state": {"name": "www", "then": {"backend": "www"}}}));
     assert_eq!(result.unwrap().route, Route::Backend("www".into()));
     assert!(!reads.cacheable);
@@ -300,7 +300,7 @@ fn questions_are_answered() {
 }
 
 #[test]
-fn a_definition_that_makes_no_sense_is_an_error_of_configure() {
+fn an_invalid_definition_is_an_error_of_configure() {
     let check = |question: Value, expected: &str| {
         let config = json!({"cacheable": true, "questions": [question], "root": "next"});
         let fault = instantiate("guest-scripted", &settings(config.to_string())).unwrap_err();

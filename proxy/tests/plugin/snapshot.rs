@@ -72,7 +72,7 @@ fn an_instance_from_a_snapshot_has_its_questions() {
 }
 
 #[test]
-fn with_another_configuration_it_is_configured() {
+fn a_snapshot_is_not_used_for_another_configuration() {
     let script = |backend: &str| {
         settings(json!({"cacheable": false, "root": {"backend": backend}}).to_string())
     };
@@ -86,14 +86,14 @@ fn with_another_configuration_it_is_configured() {
 }
 
 #[test]
-fn what_is_another_each_time_is_not_kept() {
+fn an_impure_configure_makes_no_snapshot() {
     let settings = settings(json!({"configure": ["wall-clock"]}).to_string());
     let error = snapshot("guest-wasi", &settings).unwrap_err();
     assert!(matches!(error, SnapshotError::Impure(_)), "{error}");
 }
 
 #[test]
-fn what_cannot_be_configured_is_said_elsewhere() {
+fn a_refused_configuration_makes_no_snapshot() {
     let error = snapshot("guest-scripted", &settings("{}")).unwrap_err();
     assert!(matches!(error, SnapshotError::Refused), "{error}");
 }
@@ -110,7 +110,7 @@ fn an_instance_from_a_snapshot_fails_as_a_configured_one() {
 }
 
 #[test]
-fn its_code_is_kept_as_any_other() {
+fn the_code_of_a_snapshot_is_cached() {
     let directory = tempfile::tempdir().unwrap();
     let cache = CompiledCache::open(directory.path().join("cache")).unwrap();
     let settings = settings(json!({"cacheable": true, "root": {"backend": "www"}}).to_string());

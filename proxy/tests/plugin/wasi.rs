@@ -54,7 +54,7 @@ fn clocks_and_random_numbers_make_a_decision_uncacheable() {
 }
 
 #[test]
-fn what_configure_takes_of_them_makes_every_decision_uncacheable() {
+fn clocks_and_random_numbers_in_configure_make_every_decision_uncacheable() {
     let cacheability = |steps: Value| {
         let settings = settings(json!({"configure": steps}).to_string());
         instantiate("guest-wasi", &settings).unwrap().cacheability()
@@ -70,7 +70,7 @@ fn what_configure_takes_of_them_makes_every_decision_uncacheable() {
 }
 
 #[test]
-fn that_configure_takes_them_is_logged_once() {
+fn random_numbers_in_configure_are_logged_once() {
     let source = Source {
         name: "seeded".into(),
         bytes: guest("guest-wasi").into(),
@@ -158,7 +158,7 @@ fn nothing_waits_on_a_workers_thread() {
 }
 
 #[test]
-fn the_same_works_outside_of_a_runtime() {
+fn a_decision_needs_no_runtime() {
     let mut instance =
         instantiate("guest-wasi", &configured(&json!([{"sleep": 0}, "grants"]))).unwrap();
     let result = instance.route(&mut asked(&[]).request(), &mut Reads::default());

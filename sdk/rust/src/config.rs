@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_one_json_value_is_an_error() {
+    fn anything_but_one_json_value_is_an_error() {
         for text in ["", "{", "{} {}", "[", "\u{0}", "{\"rules\": []}}"] {
             assert!(parse::<Table>(text).is_err(), "{text:?}");
         }

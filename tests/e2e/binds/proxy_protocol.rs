@@ -16,7 +16,7 @@ const HEADER: &str = "PROXY TCP4 192.0.2.7 192.0.2.1 5000 443\r\n";
 const BIND: &str = r#"{ address = "127.0.0.1:0", proxy_protocol.from = "127.0.0.1" }"#;
 
 async fn start(frontend: &str) -> anyhow::Result<(Origin, Proxy)> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let proxy = Proxy::pointsman(&config(BIND, frontend, &origin)).await?;
     Ok((origin, proxy))
 }
@@ -122,7 +122,7 @@ async fn without_a_header_the_connection_ends() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn no_worker_forgets_the_bind_of_a_connection() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let config = config(BIND, "", &origin).replace("workers = 1", "workers = 3");
     let proxy = Proxy::pointsman(&config).await?;
     // Workers hand over connections that stay open, even if they are few, until each worker has
@@ -140,7 +140,7 @@ async fn no_worker_forgets_the_bind_of_a_connection() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_reload_is_for_new_connections() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let plain = config(r#""127.0.0.1:0""#, "", &origin);
     let proxy = Proxy::pointsman(&plain).await?;
     let mut before = Wire::connect(proxy.address()).await?;
@@ -157,7 +157,7 @@ async fn a_reload_is_for_new_connections() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn peers_on_a_unix_socket_may_speak_for_others() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("p.sock");
     let bind = format!(

@@ -39,7 +39,7 @@ fn seen(origin: &Origin) -> Option<String> {
 
 #[tokio::test]
 async fn haproxy_gets_the_addresses_of_the_client() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let haproxy = haproxy(&origin, "")?;
     let source = Ipv4Addr::new(127, 0, 0, 2);
     for version in ["v1", "v2"] {
@@ -58,7 +58,7 @@ async fn haproxy_gets_the_addresses_of_the_client() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn requests_of_http2_do_not_share_a_connection() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let haproxy = haproxy(&origin, "proto h2")?;
     let config = config("", haproxy.address(), "v2").replace("'v2'", "'v2', protocol = 'h2c'");
     let proxy = Proxy::pointsman(&config).await?;
@@ -78,7 +78,7 @@ async fn requests_of_http2_do_not_share_a_connection() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn addresses_are_passed_on() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let haproxy = haproxy(&origin, "")?;
     let bind = "bind = { address = '127.0.0.1:0', h2c = true, proxy_protocol.from = '127.0.0.1' }";
     let proxy = Proxy::pointsman(&config(bind, haproxy.address(), "v2")).await?;

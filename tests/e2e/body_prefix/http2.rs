@@ -72,7 +72,7 @@ async fn upload(client: &Http2Client, body: &[u8], cut: usize) -> anyhow::Result
 
 #[tokio::test]
 async fn servers_get_whole_bodies() -> anyhow::Result<()> {
-    let http1 = Origin::naming("www").await?;
+    let http1 = Origin::with_name("www").await?;
     let (seen, mut found) = mpsc::unbounded_channel();
     let http2 = Http2Origin::start(h2::server::Builder::new(), None, move |mut asked: Asked| {
         let seen = seen.clone();
@@ -127,7 +127,7 @@ async fn servers_get_whole_bodies() -> anyhow::Result<()> {
 async fn many_streams_wait_at_once() -> anyhow::Result<()> {
     const STREAMS: usize = 90;
     const LENGTH: usize = 30_000;
-    let www = Origin::naming("www").await?;
+    let www = Origin::with_name("www").await?;
     let proxy = proxy(www.address(), "size = \"32KiB\", wait = \"60s\"", "").await?;
     let client = Http2Client::connect(proxy.address()).await?;
     let mut streams = Vec::new();
@@ -157,7 +157,7 @@ async fn many_streams_wait_at_once() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_longer_body_is_rejected() -> anyhow::Result<()> {
-    let www = Origin::naming("www").await?;
+    let www = Origin::with_name("www").await?;
     let proxy = proxy(www.address(), "size = \"16B\", wait = \"60s\"", "").await?;
     let client = Http2Client::connect(proxy.address()).await?;
     let ready = client.ready().await?;
@@ -175,7 +175,7 @@ async fn a_longer_body_is_rejected() -> anyhow::Result<()> {
 /// after the response.
 #[tokio::test]
 async fn a_body_is_complete_before_its_stream_ends() -> anyhow::Result<()> {
-    let www = Origin::naming("www").await?;
+    let www = Origin::with_name("www").await?;
     let proxy = proxy(www.address(), "wait = \"60s\"", "").await?;
     let client = Http2Client::connect(proxy.address()).await?;
     let mut ready = client.ready().await?;
@@ -188,7 +188,7 @@ async fn a_body_is_complete_before_its_stream_ends() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_body_that_is_held_back_is_asked_for() -> anyhow::Result<()> {
-    let www = Origin::naming("www").await?;
+    let www = Origin::with_name("www").await?;
     let proxy = proxy(www.address(), "wait = \"60s\"", "").await?;
     let client = Http2Client::connect(proxy.address()).await?;
     let mut request = post(Some(5))?;
@@ -209,7 +209,7 @@ async fn a_body_that_is_held_back_is_asked_for() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_stream_that_is_reset_goes_nowhere() -> anyhow::Result<()> {
-    let www = Origin::naming("www").await?;
+    let www = Origin::with_name("www").await?;
     let proxy = proxy(www.address(), "wait = \"60s\"", "").await?;
     let client = Http2Client::connect(proxy.address()).await?;
     let mut ready = client.ready().await?;

@@ -80,7 +80,7 @@ async fn a_servers_early_answer_arrives() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn the_proxys_own_answer_arrives() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let deny = "router.config.rules = [{ header.host.present = true, respond.status = 403 }]";
     for (lines, expected) in [
         (&["max_body = \"1MiB\""][..], 413),
@@ -129,7 +129,7 @@ async fn an_answer_instead_of_a_continue_says_close() -> anyhow::Result<()> {
 /// A response after the whole body does not announce a close.
 #[tokio::test]
 async fn a_timely_answer_keeps_the_connection() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let proxy = Setup::before([origin.address()]).start().await?;
     let mut client = Wire::connect(proxy.address()).await?;
     for _ in 0..3 {
@@ -142,7 +142,7 @@ async fn a_timely_answer_keeps_the_connection() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn what_is_discarded_is_bounded() -> anyhow::Result<()> {
+async fn the_discarded_part_of_a_body_is_bounded() -> anyhow::Result<()> {
     let origin = answering_early(Then::Finish).await?;
     let proxy = Setup::before([origin.address()])
         .frontend("max_discard = \"64KiB\"")
@@ -194,7 +194,7 @@ const HELD: Duration = Duration::from_secs(1);
 
 /// A body that has already arrived, or comes without waiting for a 100, is forwarded at once.
 #[tokio::test]
-async fn a_body_that_is_there_waits_for_nobody() -> anyhow::Result<()> {
+async fn a_body_that_has_arrived_is_forwarded_at_once() -> anyhow::Result<()> {
     let reached = Arc::new(Notify::new());
     let noting = Arc::clone(&reached);
     let origin = Origin::scripted(move |mut wire, _| {

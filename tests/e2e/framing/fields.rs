@@ -7,7 +7,7 @@ use super::get;
 
 /// Sends a request, and returns its head as the server sees it.
 async fn forwarded(setup: impl Fn(Setup) -> Setup, request: &str) -> anyhow::Result<Head> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let proxy = setup(Setup::before([origin.address()])).start().await?;
     let mut client = Wire::connect(proxy.address()).await?;
     let response = client.exchange(request).await?;
@@ -51,7 +51,7 @@ async fn fields_for_this_hop_go_no_further() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_plugin_sees_the_fields_that_the_server_will_see() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let seen = |name: &str| format!("{{ header.{name}.present = true, respond.status = 403 }}");
     let names = ["connection", "keep-alive", "te", "upgrade", "x-hop"];
     let rules = names.map(seen).join(", ");
@@ -115,7 +115,7 @@ const CLAIMED: &str = "GET / HTTP/1.1\r\nHost: a:81\r\nVia: 1.0 first\r\nX-Forwa
                        X-Forwarded-Proto: https\r\nX-Forwarded-Host: b\r\n\r\n";
 
 #[tokio::test]
-async fn a_stranger_is_not_believed() -> anyhow::Result<()> {
+async fn fields_of_an_untrusted_client_are_replaced() -> anyhow::Result<()> {
     let head = forwarded(|setup| setup, CLAIMED).await?;
     same(
         &head,
@@ -131,7 +131,7 @@ async fn a_stranger_is_not_believed() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_trusted_proxy_is_believed() -> anyhow::Result<()> {
+async fn fields_of_a_trusted_proxy_are_kept() -> anyhow::Result<()> {
     let trusting = |setup: Setup| setup.frontend("forwarded.trusted_proxies = \"127.0.0.0/8\"");
     let head = forwarded(trusting, CLAIMED).await?;
     same(
@@ -152,7 +152,7 @@ async fn a_trusted_proxy_is_believed() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn what_is_switched_off_is_not_added() -> anyhow::Result<()> {
+async fn disabled_fields_are_not_added() -> anyhow::Result<()> {
     let off = |setup: Setup| {
         setup
             .frontend("forwarded.x_forwarded = false")
@@ -202,7 +202,7 @@ async fn targets() -> anyhow::Result<()> {
 /// 9112, section 3.2).
 #[tokio::test]
 async fn an_old_request_without_host() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let proxy = Setup::before([origin.address()]).start().await?;
     let mut client = Wire::connect(proxy.address()).await?;
     client.exchange("GET /a HTTP/1.0\r\n\r\n").await?;
@@ -263,7 +263,7 @@ async fn an_old_client_gets_chunks_until_close() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn an_old_client_is_kept_alive_where_it_asks() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let proxy = Setup::before([origin.address()]).start().await?;
     let mut client = Wire::connect(proxy.address()).await?;
     for _ in 0..2 {
@@ -283,7 +283,7 @@ async fn an_old_client_is_kept_alive_where_it_asks() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn large_heads() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let proxy = Setup::before([origin.address()]).start().await?;
     let lines = "X: y\r\n".repeat(90);
     let check = async |target: String, fields: String, status| -> anyhow::Result<()> {

@@ -61,7 +61,7 @@ async fn interim_answers_that_are_framed_wrongly() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_burst_of_them() -> anyhow::Result<()> {
+async fn a_burst_of_interim_responses_arrives() -> anyhow::Result<()> {
     let hints = format!(
         "HTTP/1.1 103 Early Hints\r\nLink: {}\r\n\r\n",
         "l".repeat(1000)
@@ -78,7 +78,7 @@ async fn a_burst_of_them() -> anyhow::Result<()> {
 /// Each interim response is forwarded as it comes, however many there are: a slow request may cause
 /// one every few seconds.
 #[tokio::test]
-async fn many_of_them_one_by_one() -> anyhow::Result<()> {
+async fn many_single_interim_responses_arrive() -> anyhow::Result<()> {
     const COUNT: usize = 70;
     let arrived = Arc::new(Notify::new());
     let waiting = Arc::clone(&arrived);
@@ -107,7 +107,7 @@ async fn many_of_them_one_by_one() -> anyhow::Result<()> {
 
 /// A client of HTTP/1.0 gets no interim responses (RFC 9110, section 15.2).
 #[tokio::test]
-async fn an_old_client_gets_none() -> anyhow::Result<()> {
+async fn an_http_1_0_client_gets_no_interim_responses() -> anyhow::Result<()> {
     let interim = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
     let origin = Origin::answering(format!("{interim}{OK}")).await?;
     let proxy = Setup::before([origin.address()]).start().await?;
@@ -149,7 +149,7 @@ async fn a_client_that_expects_gets_one_continue() -> anyhow::Result<()> {
 
 /// The limit on interim responses counts bytes, not responses.
 #[tokio::test]
-async fn their_bytes_are_bounded() -> anyhow::Result<()> {
+async fn the_bytes_of_interim_responses_are_bounded() -> anyhow::Result<()> {
     let hints: Arc<str> = format!(
         "HTTP/1.1 103 Early Hints\r\nLink: {}\r\n\r\n",
         "l".repeat(8 * 1024)

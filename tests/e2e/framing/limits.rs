@@ -47,7 +47,7 @@ fn chunked(size: usize, chunk: usize) -> String {
 }
 
 #[tokio::test]
-async fn of_a_frontend() -> anyhow::Result<()> {
+async fn limits_of_a_frontend_are_enforced() -> anyhow::Result<()> {
     let case = |limit, request, status, reason| Case {
         limit,
         request,
@@ -83,7 +83,7 @@ async fn of_a_frontend() -> anyhow::Result<()> {
         case("max_body = \"0B\"", sized(0), 200, ""),
         case("max_body = \"0B\"", chunked(1, 1), 413, "0 bytes"),
     ];
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     for case in cases {
         let before = origin.requests().len();
         let proxy = Setup::before([origin.address()])
@@ -112,7 +112,7 @@ async fn of_a_frontend() -> anyhow::Result<()> {
 
 /// A server's head beyond the limit is not accepted; within the limit, all of it is passed on.
 #[tokio::test]
-async fn of_a_backend() -> anyhow::Result<()> {
+async fn limits_of_a_backend_are_enforced() -> anyhow::Result<()> {
     let lines = |count: usize| {
         let lines = "Set-Cookie: c=1\r\n".repeat(count - 1);
         format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n{lines}\r\nok")

@@ -220,8 +220,8 @@ async fn a_head() -> anyhow::Result<()> {
 /// Chunk extensions and trailers are bounded: no one reads them, and without a bound they could
 /// keep a server busy.
 #[tokio::test]
-async fn what_surrounds_a_chunk_is_bounded() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+async fn overhead_around_a_chunk_is_bounded() -> anyhow::Result<()> {
+    let origin = Origin::with_name("www").await?;
     let proxy = Setup::before([origin.address()]).start().await?;
     let long = "x".repeat(1024 * 1024);
     for body in [
@@ -254,7 +254,7 @@ async fn each(
     request: impl Fn(&str) -> String,
 ) -> anyhow::Result<()> {
     let mut wrong = Vec::new();
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let proxy = Setup::before([origin.address()]).start().await?;
     for (row, outcome) in rows {
         let seen = origin.requests().len();

@@ -271,7 +271,7 @@ async fn ok(client: &mut Wire) -> anyhow::Result<()> {
 
 /// The response to a HEAD has the length that the response to a GET would have.
 #[tokio::test]
-async fn the_length_of_what_is_not_sent_stays() -> anyhow::Result<()> {
+async fn the_length_of_an_omitted_body_stays() -> anyhow::Result<()> {
     for (method, status) in [("HEAD", "200 OK"), ("HEAD", "404 Not Found")] {
         let origin =
             Origin::answering(format!("HTTP/1.1 {status}\r\nContent-Length: 5\r\n\r\n")).await?;

@@ -158,7 +158,7 @@ async fn ask(wire: &mut Wire, target: &str, manner: Manner) -> anyhow::Result<bo
 
 /// Any byte that arrives on an idle connection ends it.
 #[tokio::test]
-async fn what_an_idle_connection_says_answers_nothing() -> anyhow::Result<()> {
+async fn bytes_on_an_idle_connection_answer_no_request() -> anyhow::Result<()> {
     for stray in [
         STRAY,
         "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
@@ -202,7 +202,7 @@ async fn what_an_idle_connection_says_answers_nothing() -> anyhow::Result<()> {
 /// A 408 that a server sent while the request was on its way is no response to it. It says that the
 /// connection was idle for too long (RFC 9110, section 15.5.9).
 #[tokio::test]
-async fn a_late_408_is_no_answer() -> anyhow::Result<()> {
+async fn a_late_408_answers_no_request() -> anyhow::Result<()> {
     const LATE: &str =
         "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 4\r\n\r\nlate";
     for (request, status, times) in [

@@ -15,7 +15,7 @@ use super::get;
 /// More than all socket buffers on the path can hold.
 const LARGE: usize = 32 * 1024 * 1024;
 /// A transfer without progress for this long has stopped.
-const STILL: Duration = Duration::from_millis(500);
+const STALL_TIME: Duration = Duration::from_millis(500);
 
 const EXPECTING: &str =
     "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
@@ -239,7 +239,11 @@ async fn a_server_that_does_not_read_holds_the_client_up() -> anyhow::Result<()>
         ))
         .await?;
     let mut sending = Box::pin(client.send_bulk(LARGE));
-    assert!(tokio::time::timeout(STILL, &mut sending).await.is_err());
+    assert!(
+        tokio::time::timeout(STALL_TIME, &mut sending)
+            .await
+            .is_err()
+    );
     done.notify_one();
     sending.await?;
     assert_eq!(client.response("PUT").await?.body, b"ok");
@@ -259,7 +263,11 @@ async fn a_client_that_does_not_read_holds_the_server_up() -> anyhow::Result<()>
             ))
             .await?;
             let mut sending = std::pin::pin!(wire.send_bulk(LARGE));
-            ensure!(tokio::time::timeout(STILL, &mut sending).await.is_err());
+            ensure!(
+                tokio::time::timeout(STALL_TIME, &mut sending)
+                    .await
+                    .is_err()
+            );
             held.notify_one();
             sending.await
         }
@@ -275,7 +283,7 @@ async fn a_client_that_does_not_read_holds_the_server_up() -> anyhow::Result<()>
 }
 
 #[tokio::test]
-async fn a_server_that_leaves_in_its_body_breaks_the_clients() -> anyhow::Result<()> {
+async fn a_body_that_the_server_cuts_off_is_cut_off_for_the_client() -> anyhow::Result<()> {
     let starts = [
         "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",

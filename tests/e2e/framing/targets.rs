@@ -55,7 +55,7 @@ const TARGETS: &[(&str, &str, Seen)] = &[
 
 #[tokio::test]
 async fn targets() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let proxy = Setup::before([origin.address()]).start().await?;
     let mut wrong = Vec::new();
     for (method, target, expected) in TARGETS {
@@ -84,7 +84,7 @@ async fn targets() -> anyhow::Result<()> {
 /// header-match's README, and the paths are those that servers treat as the same.
 #[tokio::test]
 async fn no_spelling_of_a_path_passes_a_rule() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let setup = Setup::before([origin.address()])
         .frontend("router.plugin = \"header-match\"")
         .frontend(
@@ -145,7 +145,7 @@ backend www
 
 #[tokio::test]
 async fn paths_are_normalized_as_by_haproxy() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let server = format!("    server a {}\n", origin.address());
     let proxies = [
         Setup::before([origin.address()])
@@ -265,7 +265,7 @@ async fn lengths_are_written_anew() -> anyhow::Result<()> {
 /// Each hop decrements `Max-Forwards`, and the last one responds (RFC 9110, section 7.6.2).
 #[tokio::test]
 async fn max_forwards() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let proxy = Setup::before([origin.address()]).start().await?;
     let mut client = Wire::connect(proxy.address()).await?;
     for (method, sent, passed) in [
@@ -314,7 +314,7 @@ async fn max_forwards() -> anyhow::Result<()> {
 /// A plugin sees the same `X-Forwarded-*` fields as the server.
 #[tokio::test]
 async fn a_plugin_sees_what_the_proxy_says_of_the_client() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let rule = |name: &str, value: &str, status: u16| {
         format!("{{ header.{name}.exact = \"{value}\", respond.status = {status} }}")
     };

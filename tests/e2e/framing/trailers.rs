@@ -167,7 +167,7 @@ async fn one_byte_chunks_are_joined() -> anyhow::Result<()> {
 
 /// A small chunk is forwarded at once; the proxy does not wait for more to join.
 #[tokio::test]
-async fn joining_holds_nothing_back() -> anyhow::Result<()> {
+async fn joining_chunks_delays_nothing() -> anyhow::Result<()> {
     let origin = Origin::scripted(|mut wire, _| async move {
         wire.head().await?;
         wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -201,7 +201,7 @@ async fn joining_holds_nothing_back() -> anyhow::Result<()> {
 /// one (RFC 9112, section 2.2).
 #[tokio::test]
 async fn an_empty_line_behind_a_body_is_no_request() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let proxy = Setup::before([origin.address()])
         .frontend("timeout.request_header = \"200ms\"")
         .frontend("timeout.keep_alive = \"600ms\"")

@@ -34,7 +34,7 @@ fn run(place: &Place, arguments: &[&str]) -> anyhow::Result<(Option<i32>, String
 }
 
 #[test]
-fn of_a_plugin_that_serves() -> anyhow::Result<()> {
+fn lines_of_a_plugin_that_serves() -> anyhow::Result<()> {
     let place = place(
         r#"[{ print = "configured\n" }]"#,
         r#"[{ print = "one\ntwo \u001b[2J\n" }]"#,
@@ -60,7 +60,7 @@ fn of_a_plugin_that_serves() -> anyhow::Result<()> {
 }
 
 #[test]
-fn of_a_plugin_that_does_not() -> anyhow::Result<()> {
+fn lines_of_a_plugin_that_cannot_serve() -> anyhow::Result<()> {
     let place = place(r#"[{ print-error = "the reason\n" }, "exit"]"#, "[]")?;
     for command in ["check", "route"] {
         let (code, stdout, stderr) = run(&place, &[command])?;
@@ -73,7 +73,7 @@ fn of_a_plugin_that_does_not() -> anyhow::Result<()> {
 }
 
 #[test]
-fn that_decisions_are_not_cached_comes_with_the_reason() -> anyhow::Result<()> {
+fn the_reason_why_decisions_are_not_cached_is_logged() -> anyhow::Result<()> {
     let place = place("[{ random = 8 }]", "[]")?;
     let (_, stdout, stderr) = run(&place, &["route"])?;
     assert!(stdout.contains("cacheable no"), "{stdout}{stderr}");

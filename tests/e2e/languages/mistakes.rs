@@ -58,7 +58,7 @@ fn preview_1() -> Vec<u8> {
 }
 
 #[test]
-fn each_says_what_to_do() -> anyhow::Result<()> {
+fn each_mistake_says_what_to_do() -> anyhow::Result<()> {
     let good = guest("guest-wasi")?;
     for (file, parts) in [
         (Vec::new(), &["the file is empty"][..]),

@@ -74,7 +74,7 @@ impl Site {
         let mut origins = Vec::new();
         for (backend, servers) in backends {
             for server in *servers {
-                let origin = Origin::naming(server).await?;
+                let origin = Origin::with_name(server).await?;
                 let address = origin.address();
                 writeln!(text, "backend.{backend}.server.{server} = \"{address}\"")?;
                 origins.push(origin);

@@ -43,7 +43,7 @@ fn project(directory: &Path) -> anyhow::Result<PathBuf> {
 }
 
 #[tokio::test]
-async fn what_passes_goes_into_service_and_nothing_else() -> anyhow::Result<()> {
+async fn only_builds_that_pass_go_into_service() -> anyhow::Result<()> {
     let directory = tempfile::tempdir()?;
     let project = project(directory.path())?;
     let save = |bytes: Vec<u8>| -> anyhow::Result<()> {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
-use pointsman_tests::{Authority, Mood, MoodyOrigin, Origin, Proxy, Setup, Wire};
+use pointsman_tests::{Authority, Behavior, Origin, ProgrammableOrigin, Proxy, Setup, Wire};
 
 use super::{ADMIN, answer, answers, get_with};
 
@@ -15,17 +15,17 @@ fn setup(servers: impl IntoIterator<Item = SocketAddr>, affinity: &str) -> Setup
         .backend(&format!("affinity = {{ {affinity} }}"))
 }
 
-async fn proxy(origins: &[MoodyOrigin], affinity: &str) -> anyhow::Result<Proxy> {
-    setup(origins.iter().map(MoodyOrigin::address), affinity)
+async fn proxy(origins: &[ProgrammableOrigin], affinity: &str) -> anyhow::Result<Proxy> {
+    setup(origins.iter().map(ProgrammableOrigin::address), affinity)
         .workers(2)
         .start()
         .await
 }
 
-async fn origins() -> anyhow::Result<[MoodyOrigin; 2]> {
+async fn origins() -> anyhow::Result<[ProgrammableOrigin; 2]> {
     Ok([
-        MoodyOrigin::naming("a").await?,
-        MoodyOrigin::naming("b").await?,
+        ProgrammableOrigin::with_name("a").await?,
+        ProgrammableOrigin::with_name("b").await?,
     ])
 }
 
@@ -238,7 +238,7 @@ async fn a_session_waits_for_a_slot_of_its_server() -> anyhow::Result<()> {
     let (server, cookie) = visit(&proxy, "").await?;
     let origin = if server == "a" { &a } else { &b };
     let request = get_with("/", &sent_back(&cookie.context("a cookie")?));
-    origin.set(Mood::Holds);
+    origin.set(Behavior::Holds);
     let mut clients = Vec::new();
     for _ in 0..2 {
         let mut client = Wire::connect(proxy.address()).await?;
@@ -252,7 +252,7 @@ async fn a_session_waits_for_a_slot_of_its_server() -> anyhow::Result<()> {
     let refused = third.exchange(&request).await?.head;
     assert_eq!(refused.status()?, 503);
     assert_eq!(refused.field("retry-after").as_deref(), Some("1"));
-    origin.set(Mood::Answers(200));
+    origin.set(Behavior::Answers(200));
     for mut client in clients {
         assert_eq!(client.response("GET").await?.body, server.as_bytes());
     }

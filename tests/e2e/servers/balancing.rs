@@ -1,14 +1,14 @@
 //! The server that gets a request, for each of the algorithms.
 
 use anyhow::ensure;
-use pointsman_tests::{Mood, MoodyOrigin, Proxy, Setup, Wire};
+use pointsman_tests::{Behavior, ProgrammableOrigin, Proxy, Setup, Wire};
 
 use super::{ADMIN, GET, answers, became, count, set_all};
 
 /// Returns a setup with servers `a`, `b` and so on, with these further keys and this algorithm.
 pub(super) fn balanced<'a>(
     balance: &str,
-    servers: impl IntoIterator<Item = (&'a MoodyOrigin, &'a str)>,
+    servers: impl IntoIterator<Item = (&'a ProgrammableOrigin, &'a str)>,
 ) -> Setup {
     let mut setup = Setup::before([])
         .top(ADMIN)
@@ -22,10 +22,10 @@ pub(super) fn balanced<'a>(
     setup
 }
 
-pub(super) async fn origins<const N: usize>() -> anyhow::Result<[MoodyOrigin; N]> {
+pub(super) async fn origins<const N: usize>() -> anyhow::Result<[ProgrammableOrigin; N]> {
     let mut origins = Vec::new();
     for name in ('a'..).take(N) {
-        origins.push(MoodyOrigin::naming(&name.to_string()).await?);
+        origins.push(ProgrammableOrigin::with_name(&name.to_string()).await?);
     }
     Ok(origins.try_into().expect("as many"))
 }
@@ -33,7 +33,7 @@ pub(super) async fn origins<const N: usize>() -> anyhow::Result<[MoodyOrigin; N]
 /// Sends a request on a new connection, and waits until one of the servers has it.
 pub(super) async fn held(
     proxy: &Proxy,
-    origins: &[MoodyOrigin],
+    origins: &[ProgrammableOrigin],
     request: &str,
 ) -> anyhow::Result<(Wire, usize)> {
     let before: Vec<_> = origins
@@ -95,7 +95,7 @@ async fn round_robin_of_two_workers() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_weight_of_zero_is_no_turn() -> anyhow::Result<()> {
+async fn a_server_of_weight_zero_gets_no_turn() -> anyhow::Result<()> {
     let [a, b] = origins().await?;
     for balance in [
         "\"round_robin\"",
@@ -133,14 +133,14 @@ async fn random_goes_by_the_weights() -> anyhow::Result<()> {
 #[tokio::test]
 async fn least_requests_looks_at_all_workers() -> anyhow::Result<()> {
     for workers in [1, 2] {
-        let servers: [MoodyOrigin; 2] = origins().await?;
+        let servers: [ProgrammableOrigin; 2] = origins().await?;
         let [a, b] = &servers;
         let weighed = [(a, ", weight = 1"), (b, ", weight = 2")];
         let proxy = balanced("\"least_requests\"", weighed)
             .workers(workers)
             .start()
             .await?;
-        set_all(&servers, Mood::Holds);
+        set_all(&servers, Behavior::Holds);
         let mut clients = Vec::new();
         for _ in 0..9 {
             clients.push(held(&proxy, &servers, GET).await?);
@@ -148,7 +148,7 @@ async fn least_requests_looks_at_all_workers() -> anyhow::Result<()> {
         let of_b = clients.iter().filter(|(_, server)| *server == 1).count();
         assert_eq!(of_b, 6, "{workers} workers");
         // A server with requests in progress gets none while the other one is free.
-        b.set(Mood::Answers(200));
+        b.set(Behavior::Answers(200));
         for (client, _) in clients.iter_mut().filter(|(_, server)| *server == 1) {
             assert_eq!(client.response("GET").await?.body, b"b");
         }
@@ -159,18 +159,18 @@ async fn least_requests_looks_at_all_workers() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn peak_ewma_prefers_the_fast_one() -> anyhow::Result<()> {
-    let servers: [MoodyOrigin; 2] = origins().await?;
+    let servers: [ProgrammableOrigin; 2] = origins().await?;
     let proxy = balanced("\"peak_ewma\"", servers.iter().map(|server| (server, "")))
         .start()
         .await?;
-    set_all(&servers, Mood::Holds);
+    set_all(&servers, Behavior::Holds);
     let (mut slow, first) = held(&proxy, &servers, GET).await?;
     let fast = ["b", "a"][first];
-    servers[1 - first].set(Mood::Answers(200));
+    servers[1 - first].set(Behavior::Answers(200));
     // The other server takes so long that a hundred requests are answered in the meantime.
     let seen = answers(proxy.address(), 100).await?;
     assert_eq!(count(&seen, fast), 100, "{seen}");
-    servers[first].set(Mood::Answers(200));
+    servers[first].set(Behavior::Answers(200));
     assert_eq!(slow.response("GET").await?.head.status()?, 200);
     let seen = answers(proxy.address(), 10).await?;
     assert_eq!(count(&seen, fast), 10, "{seen}");
@@ -179,8 +179,8 @@ async fn peak_ewma_prefers_the_fast_one() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn first_fills_one_after_the_other() -> anyhow::Result<()> {
-    let servers: [MoodyOrigin; 3] = origins().await?;
-    set_all(&servers, Mood::Holds);
+    let servers: [ProgrammableOrigin; 3] = origins().await?;
+    set_all(&servers, Behavior::Holds);
     let keys = servers.iter().map(|server| (server, ", max_requests = 2"));
     let proxy = balanced("\"first\"", keys).start().await?;
     let mut clients = Vec::new();
@@ -189,7 +189,7 @@ async fn first_fills_one_after_the_other() -> anyhow::Result<()> {
         assert_eq!(server, expected);
         clients.push(client);
     }
-    servers[0].set(Mood::Answers(200));
+    servers[0].set(Behavior::Answers(200));
     for client in &mut clients[..2] {
         assert_eq!(client.response("GET").await?.body, b"a");
     }
@@ -200,8 +200,8 @@ async fn first_fills_one_after_the_other() -> anyhow::Result<()> {
 #[tokio::test]
 async fn backups_serve_while_no_other_does() -> anyhow::Result<()> {
     let [a, b] = origins().await?;
-    let spare = MoodyOrigin::naming("spare").await?;
-    a.set_checks([Mood::Answers(200)]);
+    let spare = ProgrammableOrigin::with_name("spare").await?;
+    a.set_checks([Behavior::Answers(200)]);
     let servers = [
         (&a, ""),
         (&b, ""),
@@ -214,13 +214,13 @@ async fn backups_serve_while_no_other_does() -> anyhow::Result<()> {
     assert_eq!(answers(proxy.address(), 4).await?, "a b a b");
     a.checked(1).await?;
     b.checked(1).await?;
-    a.set_checks([Mood::Answers(503)]);
+    a.set_checks([Behavior::Answers(503)]);
     became(&proxy, "a", "down", 1).await?;
     assert_eq!(answers(proxy.address(), 3).await?, "b b b");
-    b.set_checks([Mood::Answers(503)]);
+    b.set_checks([Behavior::Answers(503)]);
     became(&proxy, "b", "down", 1).await?;
     assert_eq!(answers(proxy.address(), 2).await?, "spare spare");
-    a.set_checks([Mood::Answers(200)]);
+    a.set_checks([Behavior::Answers(200)]);
     became(&proxy, "a", "up", 1).await?;
     assert_eq!(answers(proxy.address(), 3).await?, "a a a");
     Ok(())
@@ -236,9 +236,9 @@ async fn a_server_that_comes_back_starts_slowly() -> anyhow::Result<()> {
         .await?;
     // All servers start with their full weight.
     assert_eq!(count(&answers(proxy.address(), 10).await?, "a"), 5);
-    a.set_checks([Mood::Answers(503)]);
+    a.set_checks([Behavior::Answers(503)]);
     became(&proxy, "a", "down", 1).await?;
-    a.set_checks([Mood::Answers(200)]);
+    a.set_checks([Behavior::Answers(200)]);
     became(&proxy, "a", "up", 1).await?;
     // The weight starts at a tenth.
     assert_eq!(count(&answers(proxy.address(), 44).await?, "a"), 4);

@@ -1,19 +1,21 @@
 //! Active checks over HTTP, TCP and gRPC, and the servers that fail them.
 
 use anyhow::ensure;
-use pointsman_tests::{GrpcOrigin, Mood, MoodyOrigin, Origin, ReservedPort, Setup, Wire};
+use pointsman_tests::{
+    Behavior, GrpcOrigin, Origin, ProgrammableOrigin, ReservedPort, Setup, Wire,
+};
 
 use super::{ADMIN, GET, answers, became, changes, changes_in};
 use crate::metrics::Metrics;
 
-const GOOD: Mood = Mood::Answers(200);
-const BAD: Mood = Mood::Answers(503);
+const GOOD: Behavior = Behavior::Answers(200);
+const BAD: Behavior = Behavior::Answers(503);
 
 /// A response that names the server `a`.
 const A: &str = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na";
 
 /// Returns a setup with frequent checks of the path `/health` and these further keys.
-fn checked(servers: &[&MoodyOrigin], keys: &str) -> Setup {
+fn checked(servers: &[&ProgrammableOrigin], keys: &str) -> Setup {
     let keys = format!("check = {{ path = \"/health\", interval = \"20ms\"{keys} }}");
     Setup::before(servers.iter().map(|server| server.address()))
         .top(ADMIN)
@@ -23,8 +25,8 @@ fn checked(servers: &[&MoodyOrigin], keys: &str) -> Setup {
 #[tokio::test]
 async fn checks_in_a_row_change_the_state() -> anyhow::Result<()> {
     let (a, b) = (
-        MoodyOrigin::naming("a").await?,
-        MoodyOrigin::naming("b").await?,
+        ProgrammableOrigin::with_name("a").await?,
+        ProgrammableOrigin::with_name("b").await?,
     );
     a.set_checks([GOOD, BAD, BAD, GOOD, BAD, BAD, BAD, GOOD, BAD, GOOD, GOOD]);
     let proxy = checked(&[&a, &b], ", fall = 3, rise = 2").start().await?;
@@ -55,8 +57,8 @@ async fn checks_in_a_row_change_the_state() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_first_check_that_fails_is_enough() -> anyhow::Result<()> {
     let (a, b) = (
-        MoodyOrigin::naming("a").await?,
-        MoodyOrigin::naming("b").await?,
+        ProgrammableOrigin::with_name("a").await?,
+        ProgrammableOrigin::with_name("b").await?,
     );
     a.set_checks([BAD]);
     let proxy = checked(&[&a, &b], ", fall = 100").start().await?;
@@ -76,10 +78,10 @@ async fn a_first_check_that_fails_is_enough() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn all_down_then_one_up() -> anyhow::Result<()> {
+async fn no_server_serves_until_one_is_up() -> anyhow::Result<()> {
     let (a, b) = (
-        MoodyOrigin::naming("a").await?,
-        MoodyOrigin::naming("b").await?,
+        ProgrammableOrigin::with_name("a").await?,
+        ProgrammableOrigin::with_name("b").await?,
     );
     let proxy = checked(&[&a, &b], ", fall = 1, rise = 1").start().await?;
     a.checked(1).await?;
@@ -97,8 +99,8 @@ async fn all_down_then_one_up() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn what_a_check_of_http_asks_and_expects() -> anyhow::Result<()> {
-    let a = MoodyOrigin::naming("a").await?;
-    a.set_checks([204, 299, 401, 503].map(Mood::Answers));
+    let a = ProgrammableOrigin::with_name("a").await?;
+    a.set_checks([204, 299, 401, 503].map(Behavior::Answers));
     let keys = ", host = \"health.test.tld\", expect = [\"2xx\", \"401\"]";
     let proxy = checked(&[&a], keys).start().await?;
     let line = became(&proxy, "s0", "going-down", 1).await?;
@@ -118,12 +120,12 @@ async fn what_a_check_of_http_asks_and_expects() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_check_without_an_answer_fails_in_time() -> anyhow::Result<()> {
-    let a = MoodyOrigin::naming("a").await?;
-    for (mood, reason) in [
-        (Mood::Silent, "no answer within 0.05 s"),
-        (Mood::Closes, "HTTP"),
+    let a = ProgrammableOrigin::with_name("a").await?;
+    for (behavior, reason) in [
+        (Behavior::Silent, "no answer within 0.05 s"),
+        (Behavior::Closes, "HTTP"),
     ] {
-        a.set_checks([mood]);
+        a.set_checks([behavior]);
         let proxy = checked(&[&a], ", timeout = \"50ms\"").start().await?;
         let line = became(&proxy, "s0", "down", 1).await?;
         ensure!(line.contains(reason), "{line}");
@@ -134,8 +136,8 @@ async fn a_check_without_an_answer_fails_in_time() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_check_that_is_taken_out_of_the_configuration() -> anyhow::Result<()> {
     let (a, b) = (
-        MoodyOrigin::naming("a").await?,
-        MoodyOrigin::naming("b").await?,
+        ProgrammableOrigin::with_name("a").await?,
+        ProgrammableOrigin::with_name("b").await?,
     );
     a.set_checks([BAD]);
     b.set_checks([GOOD, BAD]);
@@ -155,7 +157,7 @@ async fn a_check_that_is_taken_out_of_the_configuration() -> anyhow::Result<()> 
 #[tokio::test]
 async fn a_check_of_tcp_connects() -> anyhow::Result<()> {
     let port = ReservedPort::new()?;
-    let b = Origin::naming("b").await?;
+    let b = Origin::with_name("b").await?;
     let proxy = Setup::before([port.address(), b.address()])
         .backend("check = { kind = \"tcp\", interval = \"20ms\" }")
         .start()
@@ -175,8 +177,8 @@ async fn a_check_of_tcp_connects() -> anyhow::Result<()> {
 async fn checks_of_grpc() -> anyhow::Result<()> {
     const SERVICE: &str = "example.Greeter";
     let (a, b) = (
-        GrpcOrigin::naming("a").await?,
-        GrpcOrigin::naming("b").await?,
+        GrpcOrigin::with_name("a").await?,
+        GrpcOrigin::with_name("b").await?,
     );
     for origin in [&a, &b] {
         origin.set_serving(SERVICE, true);
@@ -209,7 +211,10 @@ async fn checks_of_grpc() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_check_of_grpc_at_another_port() -> anyhow::Result<()> {
-    let (www, health) = (Origin::naming("www").await?, GrpcOrigin::naming("").await?);
+    let (www, health) = (
+        Origin::with_name("www").await?,
+        GrpcOrigin::with_name("").await?,
+    );
     let setup = |service: &str| {
         let port = health.address().port();
         let kind = format!("kind = \"grpc\", service = \"{service}\", port = {port}");
@@ -234,7 +239,7 @@ async fn a_check_of_grpc_at_another_port() -> anyhow::Result<()> {
 /// the next one.
 #[tokio::test]
 async fn a_server_that_listens_again_needs_no_check() -> anyhow::Result<()> {
-    let (port, b) = (ReservedPort::new()?, Origin::naming("b").await?);
+    let (port, b) = (ReservedPort::new()?, Origin::with_name("b").await?);
     let proxy = Setup::before([port.address(), b.address()])
         .backend("check = { kind = \"tcp\", interval = \"1h\" }")
         .start()
@@ -248,9 +253,9 @@ async fn a_server_that_listens_again_needs_no_check() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn another_port_says_nothing_about_connections() -> anyhow::Result<()> {
-    let (port, b) = (ReservedPort::new()?, Origin::naming("b").await?);
-    let health = MoodyOrigin::naming("").await?;
+async fn a_check_of_another_port_does_not_make_a_server_reachable() -> anyhow::Result<()> {
+    let (port, b) = (ReservedPort::new()?, Origin::with_name("b").await?);
+    let health = ProgrammableOrigin::with_name("").await?;
     let check = format!(
         "check = {{ path = \"/health\", interval = \"20ms\", port = {} }}",
         health.address().port()

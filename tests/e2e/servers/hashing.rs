@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use anyhow::ensure;
-use pointsman_tests::{Mood, MoodyOrigin, Proxy, Wire, guest};
+use pointsman_tests::{Behavior, ProgrammableOrigin, Proxy, Wire, guest};
 
 use super::balancing::{balanced, held, origins};
 use super::{GET, answer, get_with, set_all};
 
 #[tokio::test]
 async fn a_key_goes_to_the_same_server() -> anyhow::Result<()> {
-    let servers: [MoodyOrigin; 4] = origins().await?;
+    let servers: [ProgrammableOrigin; 4] = origins().await?;
     for (hash, target, line) in [
         ("header:x-user", "/", "X-User: KEY\r\n"),
         ("cookie:session", "/", "Cookie: other=1; session=KEY\r\n"),
@@ -58,9 +58,9 @@ async fn a_key_goes_to_the_same_server() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn max_load_sends_what_is_too_much_elsewhere() -> anyhow::Result<()> {
-    let servers: [MoodyOrigin; 2] = origins().await?;
-    set_all(&servers, Mood::Holds);
+async fn requests_beyond_max_load_go_elsewhere() -> anyhow::Result<()> {
+    let servers: [ProgrammableOrigin; 2] = origins().await?;
+    set_all(&servers, Behavior::Holds);
     for (max_load, expected) in [("", [0, 0, 0, 0]), (", max_load = \"125%\"", [0, 0, 1, 0])] {
         let balance = format!("{{ hash = \"client\"{max_load} }}");
         let proxy = balanced(&balance, servers.iter().map(|server| (server, "")))
@@ -83,7 +83,7 @@ async fn max_load_sends_what_is_too_much_elsewhere() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_plugin_chooses_the_key() -> anyhow::Result<()> {
-    let servers: [MoodyOrigin; 4] = origins().await?;
+    let servers: [ProgrammableOrigin; 4] = origins().await?;
     let balance = "{ hash = \"header:x-key\" }";
     let setup = balanced(balance, servers.iter().map(|server| (server, "")));
     // The servers for keys from the client itself.

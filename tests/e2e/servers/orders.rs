@@ -1,22 +1,22 @@
 //! Orders of an operator: `ctl servers` and `ctl server`.
 
 use anyhow::ensure;
-use pointsman_tests::{Mood, MoodyOrigin, Proxy, Setup, Wire, log_field};
+use pointsman_tests::{Behavior, ProgrammableOrigin, Proxy, Setup, Wire, log_field};
 
 use super::{ADMIN, GET, answers, became, count, server, state};
 use crate::tunnels::{echo_or_www, handshake, passes};
 
 /// Two servers, the first of which can have further keys.
 struct Site {
-    a: MoodyOrigin,
-    b: MoodyOrigin,
+    a: ProgrammableOrigin,
+    b: ProgrammableOrigin,
 }
 
 impl Site {
     async fn new() -> anyhow::Result<Self> {
         Ok(Self {
-            a: MoodyOrigin::naming("a").await?,
-            b: MoodyOrigin::naming("b").await?,
+            a: ProgrammableOrigin::with_name("a").await?,
+            b: ProgrammableOrigin::with_name("b").await?,
         })
     }
 
@@ -106,7 +106,7 @@ async fn a_server_is_taken_out_of_service_and_put_back() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn another_weight() -> anyhow::Result<()> {
+async fn a_weight_changes_the_share() -> anyhow::Result<()> {
     let site = Site::new().await?;
     let proxy = site.start().await?;
     let done = proxy.ctl(&["server", "www/a", "weight", "3"]).await?;
@@ -120,7 +120,7 @@ async fn another_weight() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn orders_outlive_reloads_until_the_configuration_says_otherwise() -> anyhow::Result<()> {
+async fn overrides_survive_reloads_until_the_configuration_changes() -> anyhow::Result<()> {
     let site = Site::new().await?;
     let proxy = site.start().await?;
     let is = async |word: &str, weight: u64| {
@@ -152,7 +152,7 @@ async fn orders_outlive_reloads_until_the_configuration_says_otherwise() -> anyh
 }
 
 #[tokio::test]
-async fn orders_for_nobody() -> anyhow::Result<()> {
+async fn commands_for_unknown_servers_are_refused() -> anyhow::Result<()> {
     let site = Site::new().await?;
     let proxy = site.start().await?;
     for (arguments, expected) in [
@@ -183,15 +183,15 @@ async fn orders_for_nobody() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_server_that_is_put_back_is_forgiven() -> anyhow::Result<()> {
+async fn a_server_that_is_put_back_is_no_longer_ejected() -> anyhow::Result<()> {
     let site = Site::new().await?;
     let config = site.config("")
         + "outlier = { consecutive = 1, on = \"5xx\", ejection = \"1h\", max_ejection = \"1h\" }\n";
     let proxy = Proxy::pointsman(&config).await?;
-    site.a.set(Mood::Answers(500));
+    site.a.set(Behavior::Answers(500));
     assert_eq!(count(&answers(proxy.address(), 4).await?, "500"), 1);
     became(&proxy, "a", "ejected", 1).await?;
-    site.a.set(Mood::Answers(200));
+    site.a.set(Behavior::Answers(200));
     proxy.ctl(&["server", "www/a", "ready"]).await?;
     assert_eq!(state(&proxy, "a").await?, "up");
     assert_eq!(count(&answers(proxy.address(), 4).await?, "a"), 2);
@@ -218,9 +218,9 @@ async fn a_server_in_maintenance_is_not_checked() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn what_is_in_progress_goes_on() -> anyhow::Result<()> {
+async fn requests_and_tunnels_in_progress_continue() -> anyhow::Result<()> {
     let origin = echo_or_www().await?;
-    let other = MoodyOrigin::naming("other").await?;
+    let other = ProgrammableOrigin::with_name("other").await?;
     let proxy = Setup::before([])
         .top(ADMIN)
         .backend(&format!("server.a = \"{}\"", origin.address()))
@@ -241,12 +241,12 @@ async fn what_is_in_progress_goes_on() -> anyhow::Result<()> {
         passes(&mut tunnel).await?;
     }
     // A request in progress gets its response.
-    other.set(Mood::Holds);
+    other.set(Behavior::Holds);
     let mut client = Wire::connect(proxy.address()).await?;
     client.send(GET).await?;
     other.reached(5).await?;
     proxy.ctl(&["server", "www/b", "maintenance"]).await?;
-    other.set(Mood::Answers(200));
+    other.set(Behavior::Answers(200));
     assert_eq!(client.response("GET").await?.body, b"other");
     Ok(())
 }

@@ -1,21 +1,21 @@
 //! Servers whose requests fail: they are ejected for a while, tried, and readmitted.
 
 use anyhow::ensure;
-use pointsman_tests::{Mood, MoodyOrigin, Proxy, Setup, Wire};
+use pointsman_tests::{Behavior, ProgrammableOrigin, Proxy, Setup, Wire};
 
 use super::{ADMIN, GET, answer, answers, became, changes, changes_in, count, set_all, state};
 
-async fn origins(names: &[&str]) -> anyhow::Result<Vec<MoodyOrigin>> {
+async fn origins(names: &[&str]) -> anyhow::Result<Vec<ProgrammableOrigin>> {
     let mut origins = Vec::new();
     for name in names {
-        origins.push(MoodyOrigin::naming(name).await?);
+        origins.push(ProgrammableOrigin::with_name(name).await?);
     }
     Ok(origins)
 }
 
 /// Starts a proxy that ejects servers by these keys.
-async fn proxy(origins: &[MoodyOrigin], outlier: &str) -> anyhow::Result<Proxy> {
-    Setup::before(origins.iter().map(MoodyOrigin::address))
+async fn proxy(origins: &[ProgrammableOrigin], outlier: &str) -> anyhow::Result<Proxy> {
+    Setup::before(origins.iter().map(ProgrammableOrigin::address))
         .top(ADMIN)
         .backend("balance = \"round_robin\"")
         .backend("timeout.server = \"300ms\"")
@@ -25,7 +25,11 @@ async fn proxy(origins: &[MoodyOrigin], outlier: &str) -> anyhow::Result<Proxy> 
 }
 
 /// Counts the servers in a state.
-async fn count_in(proxy: &Proxy, origins: &[MoodyOrigin], word: &str) -> anyhow::Result<usize> {
+async fn count_in(
+    proxy: &Proxy,
+    origins: &[ProgrammableOrigin],
+    word: &str,
+) -> anyhow::Result<usize> {
     let mut found = 0;
     for number in 0..origins.len() {
         found += usize::from(state(proxy, &format!("s{number}")).await? == word);
@@ -37,7 +41,7 @@ async fn count_in(proxy: &Proxy, origins: &[MoodyOrigin], word: &str) -> anyhow:
 async fn a_server_that_never_answers_is_ejected() -> anyhow::Result<()> {
     let origins = origins(&["a", "b"]).await?;
     let proxy = proxy(&origins, "consecutive = 3, ejection = \"2s\"").await?;
-    origins[0].set(Mood::Silent);
+    origins[0].set(Behavior::Silent);
     let first = answers(proxy.address(), 6).await?;
     assert_eq!(
         (count(&first, "504"), count(&first, "b")),
@@ -58,7 +62,7 @@ async fn a_server_that_never_answers_is_ejected() -> anyhow::Result<()> {
     assert_eq!(trying.response("GET").await?.head.status()?, 504);
     became(&proxy, "s0", "ejected", 2).await?;
     // The next trial succeeds.
-    origins[0].set(Mood::Answers(200));
+    origins[0].set(Behavior::Answers(200));
     became(&proxy, "s0", "trial", 2).await?;
     assert_eq!(answer(&mut trying, GET).await?, "a");
     let states = ["up", "ejected", "trial", "ejected", "trial", "up"];
@@ -69,37 +73,37 @@ async fn a_server_that_never_answers_is_ejected() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn statuses_and_resets_count_as_configured() -> anyhow::Result<()> {
-    // The mood, the client's status, the failures that count, and the reason if they lead to an
+    // The behavior, the client's status, the failures that count, and the reason if they lead to an
     // ejection.
-    for (mood, status, on, reason) in [
+    for (behavior, status, on, reason) in [
         (
-            Mood::Answers(500),
+            Behavior::Answers(500),
             "500",
             "on = [\"5xx\"]",
             Some("status 500"),
         ),
         (
-            Mood::Answers(429),
+            Behavior::Answers(429),
             "429",
             "on = \"429\"",
             Some("status 429"),
         ),
-        (Mood::Answers(500), "500", "on = [\"503\"]", None),
-        (Mood::Answers(503), "503", "ejection = \"10s\"", None),
+        (Behavior::Answers(500), "500", "on = [\"503\"]", None),
+        (Behavior::Answers(503), "503", "ejection = \"10s\"", None),
         (
-            Mood::Closes,
+            Behavior::Closes,
             "502",
             "ejection = \"10s\"",
             Some("closed without"),
         ),
-        (Mood::Closes, "502", "on = [\"timeout\"]", None),
+        (Behavior::Closes, "502", "on = [\"timeout\"]", None),
     ] {
         let origins = origins(&["a", "b"]).await?;
         let proxy = proxy(&origins, &format!("consecutive = 2, {on}")).await?;
-        origins[0].set(mood);
+        origins[0].set(behavior);
         let seen = answers(proxy.address(), 20).await?;
         let failed = if reason.is_some() { 2 } else { 10 };
-        assert_eq!(count(&seen, status), failed, "{mood:?} {on}: {seen}");
+        assert_eq!(count(&seen, status), failed, "{behavior:?} {on}: {seen}");
         if let Some(reason) = reason {
             let line = became(&proxy, "s0", "ejected", 1).await?;
             ensure!(line.contains(reason), "{line}");
@@ -113,9 +117,9 @@ async fn only_failures_in_a_row_count() -> anyhow::Result<()> {
     let origins = origins(&["a", "b"]).await?;
     let proxy = proxy(&origins, "consecutive = 2, on = \"5xx\"").await?;
     for _ in 0..3 {
-        origins[0].set(Mood::Answers(500));
+        origins[0].set(Behavior::Answers(500));
         assert_eq!(answers(proxy.address(), 2).await?, "500 b");
-        origins[0].set(Mood::Answers(200));
+        origins[0].set(Behavior::Answers(200));
         assert_eq!(answers(proxy.address(), 2).await?, "a b");
     }
     ensure!(changes_in(&proxy.log(), "s0").is_empty());
@@ -126,7 +130,7 @@ async fn only_failures_in_a_row_count() -> anyhow::Result<()> {
 async fn the_last_usable_server_is_never_ejected() -> anyhow::Result<()> {
     const KEYS: &str = "consecutive = 1, on = \"5xx\", max_ejected = \"100%\"";
     let origins = origins(&["a", "b"]).await?;
-    set_all(&origins, Mood::Answers(500));
+    set_all(&origins, Behavior::Answers(500));
     for count in [1, 2] {
         let proxy = proxy(&origins[..count], KEYS).await?;
         assert_eq!(answers(proxy.address(), 3).await?, "500 500 500");
@@ -141,10 +145,10 @@ async fn the_last_usable_server_is_never_ejected() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn no_more_than_max_ejected() -> anyhow::Result<()> {
+async fn no_more_servers_are_ejected_than_allowed() -> anyhow::Result<()> {
     for (max_ejected, expected) in [("0%", 0), ("10%", 1), ("50%", 2), ("75%", 3), ("100%", 3)] {
         let origins = origins(&["a", "b", "c", "d"]).await?;
-        set_all(&origins, Mood::Answers(500));
+        set_all(&origins, Behavior::Answers(500));
         let keys = format!("consecutive = 1, on = \"5xx\", max_ejected = \"{max_ejected}\"");
         let proxy = proxy(&origins, &keys).await?;
         answers(proxy.address(), 16).await?;
@@ -155,11 +159,11 @@ async fn no_more_than_max_ejected() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn in_a_panic_all_are_used() -> anyhow::Result<()> {
+async fn all_servers_are_used_in_a_panic() -> anyhow::Result<()> {
     for (panic, is_used) in [("50%", false), ("51%", true)] {
         let origins = origins(&["a", "b", "c", "d"]).await?;
         for origin in &origins[..2] {
-            origin.set(Mood::Answers(500));
+            origin.set(Behavior::Answers(500));
         }
         let keys =
             format!("consecutive = 1, on = \"5xx\", max_ejected = \"50%\", panic = \"{panic}\"");
@@ -175,12 +179,12 @@ async fn in_a_panic_all_are_used() -> anyhow::Result<()> {
 
 /// An ejected server serves if no other one can.
 #[tokio::test]
-async fn a_server_that_is_ejected_serves_what_no_other_can() -> anyhow::Result<()> {
+async fn an_ejected_server_serves_requests_that_no_other_can() -> anyhow::Result<()> {
     let origins = origins(&["a", "b"]).await?;
     let proxy = proxy(&origins, "consecutive = 1, on = \"5xx\", ejection = \"1s\"").await?;
-    origins[0].set(Mood::Answers(500));
+    origins[0].set(Behavior::Answers(500));
     assert_eq!(answers(proxy.address(), 2).await?, "500 b");
-    origins[0].set(Mood::Holds);
+    origins[0].set(Behavior::Holds);
     proxy.ctl(&["server", "www/s1", "maintenance"]).await?;
     let mut clients = Vec::new();
     for number in 1..=2 {
@@ -215,7 +219,7 @@ async fn a_backup_is_not_tried_while_others_serve() -> anyhow::Result<()> {
         .start()
         .await?;
     proxy.ctl(&["server", "www/s0", "maintenance"]).await?;
-    origins[1].set(Mood::Silent);
+    origins[1].set(Behavior::Silent);
     let mut client = Wire::connect(proxy.address()).await?;
     client.send(GET).await?;
     origins[1].reached(1).await?;

@@ -1,15 +1,15 @@
 //! Requests that wait for a free slot.
 
 use anyhow::ensure;
-use pointsman_tests::{Message, Mood, MoodyOrigin, Origin, Proxy, Setup, Wire};
+use pointsman_tests::{Behavior, Message, Origin, ProgrammableOrigin, Proxy, Setup, Wire};
 use tokio::sync::mpsc;
 
 use super::{ADMIN, GET, get_with, queued, set_all};
 
 /// Starts a server with one slot, which holds its first request. Returns the client of that
 /// request, too.
-async fn busy(keys: &str) -> anyhow::Result<(MoodyOrigin, Proxy, Wire)> {
-    let origin = MoodyOrigin::naming("www").await?;
+async fn busy(keys: &str) -> anyhow::Result<(ProgrammableOrigin, Proxy, Wire)> {
+    let origin = ProgrammableOrigin::with_name("www").await?;
     let proxy = Setup::before([])
         .top(ADMIN)
         .backend(&format!(
@@ -18,7 +18,7 @@ async fn busy(keys: &str) -> anyhow::Result<(MoodyOrigin, Proxy, Wire)> {
         ))
         .start()
         .await?;
-    origin.set(Mood::Holds);
+    origin.set(Behavior::Holds);
     let mut first = Wire::connect(proxy.address()).await?;
     first.send(GET).await?;
     origin.reached(1).await?;
@@ -48,7 +48,7 @@ async fn a_full_queue_takes_no_more() -> anyhow::Result<()> {
         let mut late = Wire::connect(proxy.address()).await?;
         refused(&proxy, &late.exchange(GET).await?, "queue-full").await?;
         // Waiting requests are served, and after them the client that was refused.
-        origin.set(Mood::Answers(200));
+        origin.set(Behavior::Answers(200));
         for client in [&mut first].into_iter().chain(&mut waiting) {
             assert_eq!(client.response("GET").await?.body, b"www");
         }
@@ -64,7 +64,7 @@ async fn the_wait_for_a_slot_is_limited() -> anyhow::Result<()> {
         let (origin, proxy, mut first) = busy(&keys).await?;
         let mut late = Wire::connect(proxy.address()).await?;
         refused(&proxy, &late.exchange(GET).await?, "queue-timeout").await?;
-        origin.set(Mood::Answers(200));
+        origin.set(Behavior::Answers(200));
         assert_eq!(first.response("GET").await?.body, b"www");
         assert_eq!(origin.requests().len(), 1);
     }
@@ -120,7 +120,7 @@ async fn first_come_first_served() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_the_line_makes_room() -> anyhow::Result<()> {
+async fn a_client_that_leaves_the_queue_makes_room() -> anyhow::Result<()> {
     let (origin, proxy, mut first) = busy("max_queue = 1").await?;
     let mut leaving = Wire::connect(proxy.address()).await?;
     leaving.send(GET).await?;
@@ -130,7 +130,7 @@ async fn a_client_that_leaves_the_line_makes_room() -> anyhow::Result<()> {
     let mut next = Wire::connect(proxy.address()).await?;
     next.send(GET).await?;
     queued(&proxy, 1).await?;
-    origin.set(Mood::Answers(200));
+    origin.set(Behavior::Answers(200));
     for client in [&mut first, &mut next] {
         assert_eq!(client.response("GET").await?.body, b"www");
     }
@@ -141,11 +141,11 @@ async fn a_client_that_leaves_the_line_makes_room() -> anyhow::Result<()> {
 #[tokio::test]
 async fn the_limit_of_a_backend_counts_all_its_servers() -> anyhow::Result<()> {
     let origins = [
-        MoodyOrigin::naming("a").await?,
-        MoodyOrigin::naming("b").await?,
+        ProgrammableOrigin::with_name("a").await?,
+        ProgrammableOrigin::with_name("b").await?,
     ];
-    set_all(&origins, Mood::Holds);
-    let proxy = Setup::before(origins.iter().map(MoodyOrigin::address))
+    set_all(&origins, Behavior::Holds);
+    let proxy = Setup::before(origins.iter().map(ProgrammableOrigin::address))
         .top(ADMIN)
         .workers(2)
         .backend("max_requests = 3")
@@ -164,7 +164,7 @@ async fn the_limit_of_a_backend_counts_all_its_servers() -> anyhow::Result<()> {
     }
     let begun: usize = origins.iter().map(|origin| origin.requests().len()).sum();
     ensure!(begun <= 3, "{begun}");
-    set_all(&origins, Mood::Answers(200));
+    set_all(&origins, Behavior::Answers(200));
     for client in &mut clients {
         assert_eq!(client.response("GET").await?.head.status()?, 200);
     }
@@ -173,12 +173,12 @@ async fn the_limit_of_a_backend_counts_all_its_servers() -> anyhow::Result<()> {
 
 /// A server that is ready again takes requests from the queue.
 #[tokio::test]
-async fn those_that_wait_go_to_a_server_that_is_ready_again() -> anyhow::Result<()> {
+async fn waiting_requests_go_to_a_server_that_is_ready_again() -> anyhow::Result<()> {
     let (a, b) = (
-        MoodyOrigin::naming("a").await?,
-        MoodyOrigin::naming("b").await?,
+        ProgrammableOrigin::with_name("a").await?,
+        ProgrammableOrigin::with_name("b").await?,
     );
-    a.set(Mood::Holds);
+    a.set(Behavior::Holds);
     let proxy = Setup::before([b.address()])
         .top(ADMIN)
         .backend(&format!(
@@ -203,8 +203,8 @@ async fn those_that_wait_go_to_a_server_that_is_ready_again() -> anyhow::Result<
 #[tokio::test]
 async fn requests_wait_for_a_server_that_is_ejected() -> anyhow::Result<()> {
     let (a, b) = (
-        MoodyOrigin::naming("a").await?,
-        MoodyOrigin::naming("b").await?,
+        ProgrammableOrigin::with_name("a").await?,
+        ProgrammableOrigin::with_name("b").await?,
     );
     let proxy = Setup::before([])
         .top(ADMIN)
@@ -216,9 +216,9 @@ async fn requests_wait_for_a_server_that_is_ejected() -> anyhow::Result<()> {
         .backend("outlier = { consecutive = 1, on = \"5xx\", ejection = \"5m\" }")
         .start()
         .await?;
-    a.set(Mood::Answers(500));
+    a.set(Behavior::Answers(500));
     assert_eq!(super::answers(proxy.address(), 2).await?, "500 b");
-    a.set(Mood::Holds);
+    a.set(Behavior::Holds);
     proxy.ctl(&["server", "www/b", "maintenance"]).await?;
     let mut clients = Vec::new();
     for number in 0..3 {
@@ -228,7 +228,7 @@ async fn requests_wait_for_a_server_that_is_ejected() -> anyhow::Result<()> {
         queued(&proxy, number).await?;
         clients.push(client);
     }
-    a.set(Mood::Answers(200));
+    a.set(Behavior::Answers(200));
     for client in &mut clients {
         assert_eq!(client.response("GET").await?.body, b"a");
     }

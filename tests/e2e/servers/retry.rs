@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use pointsman_tests::{Mood, MoodyOrigin, Origin, Proxy, ReservedPort, Setup, Wire};
+use pointsman_tests::{Behavior, Origin, ProgrammableOrigin, Proxy, ReservedPort, Setup, Wire};
 use tokio::task::JoinSet;
 
 use super::{ADMIN, GET, answer, answers, count, get_with, server, set_all};
@@ -14,16 +14,16 @@ const PUT_BODY: &str = "PUT / HTTP/1.1\r\nHost: www.test.tld\r\nContent-Length: 
 
 /// Two servers, the first of which fails. Each gets every other request first, and none is ejected.
 struct Site {
-    bad: MoodyOrigin,
-    good: MoodyOrigin,
+    bad: ProgrammableOrigin,
+    good: ProgrammableOrigin,
     proxy: Proxy,
 }
 
 impl Site {
-    async fn start(mood: Mood, retry: &str) -> anyhow::Result<Self> {
-        let bad = MoodyOrigin::naming("bad").await?;
-        let good = MoodyOrigin::naming("good").await?;
-        bad.set(mood);
+    async fn start(behavior: Behavior, retry: &str) -> anyhow::Result<Self> {
+        let bad = ProgrammableOrigin::with_name("bad").await?;
+        let good = ProgrammableOrigin::with_name("good").await?;
+        bad.set(behavior);
         let proxy = Setup::before([bad.address(), good.address()])
             .top(ADMIN)
             .backend("balance = \"round_robin\"\noutlier.consecutive = 0")
@@ -49,15 +49,15 @@ impl Site {
 }
 
 #[tokio::test]
-async fn after_the_failures_that_are_listed() -> anyhow::Result<()> {
-    for (mood, on, failed) in [
-        (Mood::Answers(503), "503", "503"),
-        (Mood::Answers(502), "5xx", "502"),
-        (Mood::Answers(429), "429", "429"),
-        (Mood::Closes, "reset", "502"),
-        (Mood::Silent, "timeout", "504"),
+async fn listed_failures_are_retried() -> anyhow::Result<()> {
+    for (behavior, on, failed) in [
+        (Behavior::Answers(503), "503", "503"),
+        (Behavior::Answers(502), "5xx", "502"),
+        (Behavior::Answers(429), "429", "429"),
+        (Behavior::Closes, "reset", "502"),
+        (Behavior::Silent, "timeout", "504"),
     ] {
-        let site = Site::start(mood, &format!("on = [\"{on}\"]")).await?;
+        let site = Site::start(behavior, &format!("on = [\"{on}\"]")).await?;
         for _ in 0..3 {
             assert_eq!(site.answer(GET).await?, "good", "{on}");
         }
@@ -65,7 +65,7 @@ async fn after_the_failures_that_are_listed() -> anyhow::Result<()> {
         assert_eq!(retries, site.bad.requests().len(), "{on}");
         // There are no retries after other failures, and none by default.
         for retry in ["on = [\"connect\", \"500\"]", ""] {
-            let site = Site::start(mood, retry).await?;
+            let site = Site::start(behavior, retry).await?;
             assert_eq!(site.answer(GET).await?, failed, "{on}: {retry}");
             assert_eq!(site.bad.requests().len(), 1, "{on}: {retry}");
         }
@@ -74,15 +74,15 @@ async fn after_the_failures_that_are_listed() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn only_what_does_no_harm_when_it_is_done_twice() -> anyhow::Result<()> {
-    for (mood, on) in [
-        (Mood::Answers(503), "503"),
-        (Mood::Closes, "reset"),
-        (Mood::Silent, "timeout"),
+async fn only_requests_that_are_safe_to_repeat_are_retried() -> anyhow::Result<()> {
+    for (behavior, on) in [
+        (Behavior::Answers(503), "503"),
+        (Behavior::Closes, "reset"),
+        (Behavior::Silent, "timeout"),
     ] {
-        let failed = match mood {
-            Mood::Answers(_) => "503",
-            Mood::Closes => "502",
+        let failed = match behavior {
+            Behavior::Answers(_) => "503",
+            Behavior::Closes => "502",
             _ => "504",
         };
         for (request, methods, expected) in [
@@ -92,7 +92,7 @@ async fn only_what_does_no_harm_when_it_is_done_twice() -> anyhow::Result<()> {
             (POST_BODY, ", methods = [\"POST\"]", failed),
             (PUT_BODY, "", failed),
         ] {
-            let site = Site::start(mood, &format!("on = [\"{on}\"]{methods}")).await?;
+            let site = Site::start(behavior, &format!("on = [\"{on}\"]{methods}")).await?;
             assert_eq!(
                 site.answer(request).await?,
                 expected,
@@ -105,12 +105,12 @@ async fn only_what_does_no_harm_when_it_is_done_twice() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn the_budget_ends_them() -> anyhow::Result<()> {
+async fn the_budget_limits_retries() -> anyhow::Result<()> {
     // The share of 100 requests, and the reserve of ten a second, some of which may be restored in
     // the meantime.
     for (budget, least, most) in [("0%", 0, 0), ("20%", 25, 80), ("100%", 100, 100)] {
         let keys = format!("on = \"503\", budget = \"{budget}\"");
-        let site = Site::start(Mood::Answers(503), &keys).await?;
+        let site = Site::start(Behavior::Answers(503), &keys).await?;
         let seen = answers(site.proxy.address(), 200).await?;
         let good = count(&seen, "good") - 100;
         ensure!((least..=most).contains(&good), "{budget}: {good}");
@@ -119,15 +119,15 @@ async fn the_budget_ends_them() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn attempts_end_and_the_last_failure_is_the_answer() -> anyhow::Result<()> {
+async fn the_last_failure_is_returned_after_all_attempts() -> anyhow::Result<()> {
     for (attempts, expected) in [(0, 1), (1, 2), (2, 3)] {
         let origins = [
-            MoodyOrigin::naming("a").await?,
-            MoodyOrigin::naming("b").await?,
-            MoodyOrigin::naming("c").await?,
+            ProgrammableOrigin::with_name("a").await?,
+            ProgrammableOrigin::with_name("b").await?,
+            ProgrammableOrigin::with_name("c").await?,
         ];
-        set_all(&origins, Mood::Answers(503));
-        let proxy = Setup::before(origins.iter().map(MoodyOrigin::address))
+        set_all(&origins, Behavior::Answers(503));
+        let proxy = Setup::before(origins.iter().map(ProgrammableOrigin::address))
             .backend("outlier.consecutive = 0")
             .backend(&format!(
                 "retry = {{ on = \"503\", attempts = {attempts} }}"
@@ -145,7 +145,7 @@ async fn attempts_end_and_the_last_failure_is_the_answer() -> anyhow::Result<()>
 
 /// If there is only one server, it gets the request again after a pause.
 #[tokio::test]
-async fn a_lone_server_is_asked_again() -> anyhow::Result<()> {
+async fn a_lone_server_is_tried_again() -> anyhow::Result<()> {
     let origin = Origin::scripted(|mut wire, connection| async move {
         while wire.request().await.is_ok() {
             let status = if connection < 2 { 503 } else { 404 };
@@ -197,7 +197,7 @@ const TICKS: u32 = 30;
 const TICK: Duration = Duration::from_millis(50);
 
 #[tokio::test]
-async fn a_server_that_restarts_costs_nobody_an_error() -> anyhow::Result<()> {
+async fn a_server_that_restarts_causes_no_error() -> anyhow::Result<()> {
     const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nwww";
     let port = ReservedPort::new()?;
     let origin = Origin::answering_at(port.address(), OK).await?;

@@ -93,7 +93,7 @@ async fn nothing_new_is_accepted() -> anyhow::Result<()> {
 
 /// Idle clients are disconnected at once, while the drain waits for others that are still served.
 #[tokio::test]
-async fn idle_clients_are_let_go_at_once() -> anyhow::Result<()> {
+async fn idle_clients_are_disconnected_at_once() -> anyhow::Result<()> {
     let holding = Holding::start().await?;
     let setup = Setup::before([holding.origin.address()]);
     let setup = setup.frontend("timeout.keep_alive = \"1h\"\ntimeout.request_header = \"1h\"");
@@ -117,7 +117,7 @@ async fn idle_clients_are_let_go_at_once() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn what_does_not_end_is_cut_off() -> anyhow::Result<()> {
+async fn requests_that_do_not_end_are_cut_off() -> anyhow::Result<()> {
     let holding = Holding::start().await?;
     let (mut proxy, mut client) = holding.draining("400ms").await?;
     let status = short(proxy.ended()).await?;

@@ -120,7 +120,7 @@ async fn a_half_closed_client_gets_its_answer() -> anyhow::Result<()> {
 /// A half-closed client waits for a bounded time, because a client that has closed its connection
 /// looks the same.
 #[tokio::test]
-async fn a_half_closed_client_waits_for_so_long() -> anyhow::Result<()> {
+async fn the_wait_of_a_half_closed_client_is_limited() -> anyhow::Result<()> {
     let origin = Origin::scripted(|mut wire, _| async move {
         wire.request().await?;
         wire.end().await.map(drop)
@@ -186,7 +186,7 @@ async fn a_client_that_ends_in_its_body_is_refused() -> anyhow::Result<()> {
 
 /// After an early response, the proxy reads from the client only while the client keeps sending.
 #[tokio::test]
-async fn a_client_that_stops_behind_an_early_answer_is_let_go() -> anyhow::Result<()> {
+async fn a_client_that_stops_after_an_early_response_is_disconnected() -> anyhow::Result<()> {
     let origin = Origin::scripted(|mut wire, _| async move {
         wire.head().await?;
         wire.send(OK).await?;

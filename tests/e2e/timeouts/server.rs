@@ -63,7 +63,7 @@ async fn a_body_that_stops_is_broken() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_slow_body_is_progress() -> anyhow::Result<()> {
+async fn a_slow_body_does_not_time_out() -> anyhow::Result<()> {
     let origin = Origin::scripted(|mut wire, _| async move {
         wire.request().await?;
         wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -83,7 +83,7 @@ async fn a_slow_body_is_progress() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_pause_of_the_client_is_not_the_servers() -> anyhow::Result<()> {
+async fn a_pause_of_the_client_does_not_count_against_the_server() -> anyhow::Result<()> {
     let origin = Origin::answering(OK).await?;
     let proxy = Setup::before([origin.address()])
         .backend(TIMEOUT)

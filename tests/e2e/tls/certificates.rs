@@ -59,7 +59,7 @@ async fn a_certificate_is_replaced_under_load() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn what_does_not_fit_is_refused_once_and_the_old_goes_on() -> anyhow::Result<()> {
+async fn mismatched_files_are_refused_once_and_the_old_certificate_stays() -> anyhow::Result<()> {
     let site = Site::start(TLS).await?;
     let folder = site.folder();
     let before = fingerprint(&site).await?;
@@ -122,7 +122,7 @@ async fn a_symbolic_link_that_is_switched() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_list_of_revoked_certificates_is_taken_up() -> anyhow::Result<()> {
+async fn a_new_revocation_list_is_adopted() -> anyhow::Result<()> {
     let clients = "client_certificates = { ca = \"ca.pem\", crl = \"revoked.pem\" }";
     let site = Site::with("", &format!("{TLS}\n{clients}"), |folder, authority| {
         authority.issue_with(folder, "client", &["client"], |params| {

@@ -8,7 +8,7 @@ use super::{NAME, Site, TLS};
 const HELLO: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
 
 #[tokio::test]
-async fn what_is_no_handshake() -> anyhow::Result<()> {
+async fn anything_but_a_handshake_is_refused() -> anyhow::Result<()> {
     let site = Site::start(TLS).await?;
     let mut failed = 0;
     for (bytes, reason) in [

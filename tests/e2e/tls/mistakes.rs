@@ -119,7 +119,7 @@ fn of_other_files() -> Vec<Case> {
 }
 
 #[tokio::test]
-async fn each_mistake_at_its_key() -> anyhow::Result<()> {
+async fn each_mistake_is_reported_at_its_key() -> anyhow::Result<()> {
     let (directory, authority) = folder()?;
     let folder = directory.path();
     files(folder, &authority)?;
@@ -135,7 +135,7 @@ async fn each_mistake_at_its_key() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn every_mistake_in_one_run() -> anyhow::Result<()> {
+async fn every_mistake_is_reported_in_one_run() -> anyhow::Result<()> {
     let (directory, authority) = folder()?;
     files(directory.path(), &authority)?;
     let tls = "certificates = [{ certificate = \"old.pem\", key = \"old.key\" }, \

@@ -41,7 +41,7 @@ async fn begin(site: &Site, version: &str) -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn in_every_worker() -> anyhow::Result<()> {
+async fn a_session_resumes_in_every_worker() -> anyhow::Result<()> {
     let site = Site::start(TLS).await?;
     for version in ["1.2", "1.3"] {
         let arguments = ["--name", NAME, "--version", version, "--count", "12"];
@@ -60,7 +60,7 @@ async fn in_every_worker() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn over_a_reload_and_in_the_next_process() -> anyhow::Result<()> {
+async fn a_session_resumes_after_a_reload_and_in_the_next_process() -> anyhow::Result<()> {
     for version in ["-tls1_2", "-tls1_3"] {
         let site = Site::start(TLS).await?;
         begin(&site, version).await?;
@@ -80,7 +80,7 @@ async fn over_a_reload_and_in_the_next_process() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn not_under_other_rules_for_clients() -> anyhow::Result<()> {
+async fn a_session_does_not_resume_under_other_rules_for_clients() -> anyhow::Result<()> {
     let site = Site::start(TLS).await?;
     begin(&site, "-tls1_3").await?;
     let optional = "client_certificates = { ca = \"ca.pem\", verify = \"optional\" }";
@@ -92,7 +92,7 @@ async fn not_under_other_rules_for_clients() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn no_request_before_the_handshake_has_ended() -> anyhow::Result<()> {
+async fn no_request_is_accepted_before_the_handshake_ends() -> anyhow::Result<()> {
     let site = Site::start(TLS).await?;
     let arguments = [
         "-ign_eof",

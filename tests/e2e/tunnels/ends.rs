@@ -62,7 +62,7 @@ async fn the_tunnels_timeout_takes_the_place_of_its_sides() -> anyhow::Result<()
 /// A tunnel with traffic stays open: for twice the timeout, bytes come first from the client alone,
 /// then from the server alone.
 #[tokio::test]
-async fn a_tunnel_with_traffic_goes_on() -> anyhow::Result<()> {
+async fn a_tunnel_with_traffic_stays_open() -> anyhow::Result<()> {
     /// Sends a byte now and then for longer than the timeout.
     async fn trickle(wire: &mut Wire) -> anyhow::Result<()> {
         let mut pace = interval(LIMIT / 4);
@@ -163,7 +163,7 @@ async fn five_hundred_idle_tunnels_stay() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn one_line_tells_of_a_tunnel_at_its_end() -> anyhow::Result<()> {
+async fn a_tunnel_is_logged_once_at_its_end() -> anyhow::Result<()> {
     let origin = echo().await?;
     let proxy = Proxy::pointsman(&config("", "", "", origin.address())).await?;
     let mut client = open(proxy.address()).await?;
@@ -205,8 +205,8 @@ async fn one_line_tells_of_a_tunnel_at_its_end() -> anyhow::Result<()> {
 /// A request whose client leaves right after it is logged, whether or not the proxy notices in
 /// time.
 #[tokio::test]
-async fn clients_that_leave_behind_their_request_are_told_of() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+async fn clients_that_leave_after_their_request_are_logged() -> anyhow::Result<()> {
+    let origin = Origin::with_name("www").await?;
     let proxy = Proxy::pointsman(&config("", "", "", origin.address())).await?;
     let plain = "GET / HTTP/1.1\r\nHost: www\r\n\r\n".to_owned();
     for request in [handshake("www"), plain].iter().cycle().take(20) {
@@ -271,7 +271,7 @@ async fn a_second_signal_ends_at_once() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_stop_tells_of_the_requests_that_it_cuts_off() -> anyhow::Result<()> {
+async fn a_stop_logs_the_requests_that_it_cuts_off() -> anyhow::Result<()> {
     let (seen, mut sees) = tokio::sync::mpsc::channel(1);
     let origin = Origin::scripted(move |mut wire, _| {
         let seen = seen.clone();

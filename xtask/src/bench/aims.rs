@@ -12,11 +12,11 @@ struct Aim {
     figure: &'static str,
     at_most: f64,
     unit: &'static str,
-    from: From,
+    source: FigureSource,
 }
 
 /// Source of the figure, which is always Pointsman's.
-enum From {
+enum FigureSource {
     /// The figure divided by another row's, within rounds.
     Ratio(&'static str, Measure, &'static str),
     /// The row that exceeds this one by the most, within rounds.
@@ -84,19 +84,19 @@ const AIMS: &[Aim] = &[
         figure: "p99 at half of the highest load, against HAProxy",
         at_most: 1.0,
         unit: "×",
-        from: From::Ratio("half", Measure::P99, "haproxy"),
+        source: FigureSource::Ratio("half", Measure::P99, "haproxy"),
     },
     Aim {
         figure: "p99 while a plugin is replaced every 200 ms, against the same without",
         at_most: 1.1,
         unit: "×",
-        from: From::Ratio("swap", Measure::P99, CALM),
+        source: FigureSource::Ratio("swap", Measure::P99, CALM),
     },
     Aim {
         figure: "rise of p99 next to the worst hostile plugin, against a busy loop next to it",
         at_most: 10_000.0,
         unit: "µs",
-        from: From::Rise("hostile", Measure::P99, SPINNER),
+        source: FigureSource::Rise("hostile", Measure::P99, SPINNER),
     },
     Aim::elsewhere("decision from the cache", 150.0),
     Aim::elsewhere("decision by `host-suffix`, uncached", 800.0),
@@ -104,38 +104,38 @@ const AIMS: &[Aim] = &[
         figure: "CPU of 1,000,000 chunks of one byte up",
         at_most: 100.0,
         unit: "ms",
-        from: From::Absolute("chunks-up", Measure::Main),
+        source: FigureSource::Absolute("chunks-up", Measure::Main),
     },
     Aim {
         figure: "bytes of them that reach the server",
         at_most: 1.05,
         unit: "MB",
-        from: From::Absolute("chunks-up", Measure::Upstream),
+        source: FigureSource::Absolute("chunks-up", Measure::Upstream),
     },
     Aim {
         figure: "private memory of a stalled download",
         at_most: 65_536.0,
         unit: "bytes",
-        from: From::Absolute("stalled-down", Measure::Main),
+        source: FigureSource::Absolute("stalled-down", Measure::Main),
     },
     Aim {
         figure: "private memory of a stalled upload",
         at_most: 65_536.0,
         unit: "bytes",
-        from: From::Absolute("stalled-up", Measure::Main),
+        source: FigureSource::Absolute("stalled-up", Measure::Main),
     },
     Aim {
         figure: "private memory of an idle kept-alive connection",
         at_most: 4096.0,
         unit: "bytes",
-        from: From::Absolute("kept-alive", Measure::Main),
+        source: FigureSource::Absolute("kept-alive", Measure::Main),
     },
     Aim::ratio("the same against HAProxy", 1.0, "kept-alive", "haproxy"),
     Aim {
         figure: "private memory of an idle WebSocket",
         at_most: 2048.0,
         unit: "bytes",
-        from: From::Absolute("ws-idle", Measure::Main),
+        source: FigureSource::Absolute("ws-idle", Measure::Main),
     },
     Aim::ratio("the same against HAProxy", 1.0, "ws-idle", "haproxy"),
     Aim::ratio("the same against nginx", 1.0, "ws-idle", "nginx"),
@@ -143,13 +143,13 @@ const AIMS: &[Aim] = &[
         figure: "resident memory at start with `host-suffix`",
         at_most: 20.0,
         unit: "MiB",
-        from: From::Absolute("start", Measure::Resident),
+        source: FigureSource::Absolute("start", Measure::Resident),
     },
     Aim {
         figure: "start to first response, compiled code cached",
         at_most: 20.0,
         unit: "ms",
-        from: From::Absolute("start", Measure::Main),
+        source: FigureSource::Absolute("start", Measure::Main),
     },
 ];
 
@@ -164,7 +164,7 @@ impl Aim {
             figure,
             at_most,
             unit: "×",
-            from: From::Ratio(workload, Measure::Main, against),
+            source: FigureSource::Ratio(workload, Measure::Main, against),
         }
     }
 
@@ -173,7 +173,7 @@ impl Aim {
             figure,
             at_most,
             unit: "ns",
-            from: From::Elsewhere("the micro-benchmarks"),
+            source: FigureSource::Elsewhere("the micro-benchmarks"),
         }
     }
 }
@@ -235,20 +235,20 @@ impl Aim {
             let outcome = outcomes.iter().find(|one| one.workload == workload)?;
             outcome.row(name)
         };
-        let (found, rows) = match self.from {
-            From::Elsewhere(place) => return (None, Verdict::Elsewhere(place)),
-            From::Ratio(workload, measure, against) => {
+        let (found, rows) = match self.source {
+            FigureSource::Elsewhere(place) => return (None, Verdict::Elsewhere(place)),
+            FigureSource::Ratio(workload, measure, against) => {
                 let rows = [row(workload, SUBJECT), row(workload, against)];
                 let ratio = || rows[0]?.ratio(rows[1]?, measure);
                 (ratio(), rows)
             }
-            From::Rise(workload, measure, against) => {
+            FigureSource::Rise(workload, measure, against) => {
                 let outcome = outcomes.iter().find(|one| one.workload == workload);
                 return outcome.map_or((None, Verdict::NotMeasured), |outcome| {
                     self.judge_rise(outcome, measure, against)
                 });
             }
-            From::Absolute(workload, measure) => {
+            FigureSource::Absolute(workload, measure) => {
                 let row = row(workload, SUBJECT);
                 (row.and_then(|row| row.summary(measure)), [row, None])
             }
@@ -328,16 +328,15 @@ mod tests {
     #[test]
     fn every_row_is_there() {
         for aim in AIMS {
-            let (workload, against) = match aim.from {
-                From::Ratio(workload, _, against) | From::Rise(workload, _, against) => {
-                    (workload, against)
-                }
-                From::Absolute(workload, _) => (workload, SUBJECT),
-                From::Elsewhere(_) => continue,
+            let (workload, against) = match aim.source {
+                FigureSource::Ratio(workload, _, against)
+                | FigureSource::Rise(workload, _, against) => (workload, against),
+                FigureSource::Absolute(workload, _) => (workload, SUBJECT),
+                FigureSource::Elsewhere(_) => continue,
             };
             let workload = workloads::ALL.iter().find(|one| one.name == workload);
-            let lanes = workload.unwrap().lanes(super::super::peers::ALL);
-            assert!(lanes.iter().any(|lane| lane.name == against), "{against}");
+            let specs = workload.unwrap().specs(super::super::peers::ALL);
+            assert!(specs.iter().any(|spec| spec.name == against), "{against}");
         }
     }
 }

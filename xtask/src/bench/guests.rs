@@ -42,38 +42,38 @@ impl Guest {
 
 /// None of them does harm in the host's own first request.
 pub(crate) const ALL: &[Guest] = &[
-    Guest::hostile("spinner", "{ mode = \"spin\", is_patient = true }"),
-    Guest::wasi("sleeper", "{ route = [{ sleep = 9 }], is_patient = true }"),
+    Guest::hostile("spinner", "{ mode = \"spin\", spare_probe = true }"),
+    Guest::wasi("sleeper", "{ route = [{ sleep = 9 }], spare_probe = true }"),
     Guest::wasi(
         "configure-sleeper",
-        "{ configure = [{ sleep = 1000 }], route = [\"exit\"], is_patient = true }",
+        "{ configure = [{ sleep = 1000 }], route = [\"exit\"], spare_probe = true }",
     ),
     Guest {
         keys: "router.isolation = \"request\"",
         ..Guest::wasi(
             "configure-sleeper-request",
-            "{ configure = [{ sleep = 1000 }], is_patient = true }",
+            "{ configure = [{ sleep = 1000 }], spare_probe = true }",
         )
     },
     Guest::wasi(
         "configure-spinner",
-        "{ configure = [{ spin = 1000 }], route = [\"exit\"], is_patient = true }",
+        "{ configure = [{ spin = 1000 }], route = [\"exit\"], spare_probe = true }",
     ),
     Guest::wasi(
         "newline-flood",
-        "{ route = [{ print-newlines = 1000000 }], is_patient = true }",
+        "{ route = [{ print-newlines = 1000000 }], spare_probe = true }",
     ),
     Guest::hostile(
         "log-flood",
-        "{ mode = \"log-flood\", value = 100000, is_patient = true }",
+        "{ mode = \"log-flood\", value = 100000, spare_probe = true }",
     ),
     Guest::hostile(
         "handle-hoarder",
-        "{ mode = \"keep-handles\", is_patient = true }",
+        "{ mode = \"keep-handles\", spare_probe = true }",
     ),
     Guest::wasi(
         "timer-hoarder",
-        "{ route = [{ hoard = 1000 }], is_patient = true }",
+        "{ route = [{ hoard = 1000 }], spare_probe = true }",
     ),
     Guest {
         keys: "router.isolation = \"request\"",

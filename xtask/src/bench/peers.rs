@@ -23,7 +23,7 @@ use tokio::time::{sleep, timeout};
 use super::guests::Guest;
 use super::process::{Guard, Process};
 use super::tools::Tools;
-use crate::place::target;
+use crate::paths::target;
 
 /// The rule for all of them: a Host with this suffix, ignoring case, goes to the node backend.
 pub(crate) const SUFFIX: &str = "io.test.tld";
@@ -106,12 +106,12 @@ pub(crate) struct Launch {
     pub(crate) command: Command,
     /// The configuration, as shown in the report.
     pub(crate) configuration: String,
-    pub(crate) listens: Listens,
+    pub(crate) addresses: Addresses,
 }
 
 /// Addresses for clients.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Listens {
+pub(crate) struct Addresses {
     /// Address for requests to the www backend.
     pub(crate) www: SocketAddr,
     /// Address for requests to the node backend: the same, unless the proxy cannot tell requests
@@ -123,7 +123,7 @@ pub(crate) struct Listens {
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) process: Process,
-    pub(crate) listens: Listens,
+    pub(crate) addresses: Addresses,
     pub(crate) configuration: String,
     pub(crate) folder: TempDir,
     peer: Peer,
@@ -197,12 +197,12 @@ impl Peer {
         let launch = self.launch(tools, site, folder.path())?;
         let log = folder.path().join(OUTPUT);
         let mut process = Process::start(self.name(), &launch.command, &log, Guard::On)?;
-        answers(&mut process, launch.listens.www).await?;
+        answers(&mut process, launch.addresses.www).await?;
         for (host, expected) in CHECKS {
             let address = if *expected == NODE_BODY {
-                launch.listens.node
+                launch.addresses.node
             } else {
-                launch.listens.www
+                launch.addresses.www
             };
             let body = ask(address, host).await.with_context(|| {
                 format!("{}: Host {host}; it wrote:\n{}", self.name(), process.log())
@@ -215,7 +215,7 @@ impl Peer {
         }
         Ok(Running {
             process,
-            listens: launch.listens,
+            addresses: launch.addresses,
             configuration: launch.configuration,
             folder,
             peer: self,

@@ -17,7 +17,7 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 /// Longest time for a process to end after it was asked to.
-const MERCY: Duration = Duration::from_secs(2);
+const TERM_GRACE: Duration = Duration::from_secs(2);
 
 /// A util-linux program that ends a process when its parent is killed. With it, no code has to run
 /// between fork and exec here.
@@ -105,7 +105,7 @@ impl Drop for Process {
         let _ = kill(id, Signal::SIGTERM);
         let step = Duration::from_millis(5);
         let mut waited = Duration::ZERO;
-        while waited < MERCY && matches!(self.child.try_wait(), Ok(None)) {
+        while waited < TERM_GRACE && matches!(self.child.try_wait(), Ok(None)) {
             thread::sleep(step);
             waited += step;
         }

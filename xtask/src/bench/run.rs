@@ -20,7 +20,7 @@ use super::process::{Guard, Process};
 use super::results::{Sample, Summary};
 use super::settings::Settings;
 use super::tools::Tools;
-use super::workloads::{Ease, Kind, Lane, Workload};
+use super::workloads::{Kind, RowSpec, Variant, Workload};
 
 /// Longest time for lines of an access log to reach the file.
 const WRITTEN: Duration = Duration::from_millis(200);
@@ -43,15 +43,15 @@ impl Runner<'_> {
     /// Runs a row once; `running` is its proxy, if that outlasts the run.
     pub(crate) async fn sample(
         &self,
-        lane: Lane,
+        spec: RowSpec,
         running: Option<&mut Running>,
         round: usize,
     ) -> anyhow::Result<Sample> {
         match self.workload.kind {
             Kind::Idle { .. } | Kind::KeptAlive { .. } | Kind::Stalled { .. } => {
-                self.memory(lane.peer, round).await
+                self.memory(spec.peer, round).await
             }
-            Kind::Start => self.start(lane.peer, round).await,
+            Kind::Start => self.start(spec.peer, round).await,
             _ => {
                 let running = running.context("the proxy is not running")?;
                 running.process.check()?;
@@ -62,7 +62,7 @@ impl Runner<'_> {
                 };
                 let before = Snapshot::take(process, children)?;
                 let seconds = self.settings.seconds;
-                let mut load = self.load(lane, running, round, seconds).await?;
+                let mut load = self.load(spec, running, round, seconds).await?;
                 running.process.check()?;
                 let after = Snapshot::take(process, children)?;
                 let memory = Memory::of(process, children)?;
@@ -87,7 +87,7 @@ impl Runner<'_> {
     /// Loads a proxy with the workload.
     pub(crate) async fn load(
         &self,
-        lane: Lane,
+        spec: RowSpec,
         running: &Running,
         round: usize,
         seconds: u64,
@@ -95,31 +95,31 @@ impl Runner<'_> {
         let duration = Duration::from_secs(seconds);
         match self.workload.kind {
             Kind::Requests(requests) => {
-                let hosts = if lane.ease == Ease::Easier {
+                let hosts = if spec.variant == Variant::Baseline {
                     Hosts::One
                 } else {
                     Hosts::Fresh(round + 1)
                 };
-                wrk::run(self.tools, running.listens.node, requests, hosts, seconds).await
+                wrk::run(self.tools, running.addresses.node, requests, hosts, seconds).await
             }
             Kind::Logged(requests) => {
-                let node = running.listens.node;
+                let node = running.addresses.node;
                 let load = wrk::run(self.tools, node, requests, Hosts::One, seconds);
-                match lane.ease {
-                    Ease::Easier => load.await,
+                match spec.variant {
+                    Variant::Baseline => load.await,
                     _ => logged(&running.access_log(), load).await,
                 }
             }
-            Kind::Chunks(chunks) => bodies::chunks(running.listens.node, chunks, duration).await,
+            Kind::Chunks(chunks) => bodies::chunks(running.addresses.node, chunks, duration).await,
             Kind::Messages { size, tunnels } => {
-                tunnels::exchange(running.listens.node, size, tunnels, duration).await
+                tunnels::exchange(running.addresses.node, size, tunnels, duration).await
             }
             Kind::Half { connections } => {
                 let rate = self
                     .rate
                     .context("the highest load has not been measured")?;
                 constant::run(
-                    running.listens.node,
+                    running.addresses.node,
                     Pace::Rate(rate),
                     connections,
                     duration,
@@ -127,20 +127,20 @@ impl Runner<'_> {
                 .await
             }
             Kind::Swaps(requests, every) => {
-                let node = running.listens.node;
+                let node = running.addresses.node;
                 let load = wrk::run(self.tools, node, requests, Hosts::One, seconds);
-                let components = match lane.ease {
-                    Ease::Plain => Components::Known,
-                    Ease::Harder => Components::New,
-                    Ease::Easier | Ease::Beside(_) => return load.await,
+                let components = match spec.variant {
+                    Variant::Plain => Components::Known,
+                    Variant::Compiling => Components::New,
+                    Variant::Baseline | Variant::WithGuest(_) => return load.await,
                 };
                 swaps::during(running.folder.path(), every, components, load).await
             }
             Kind::Hostile(requests) => {
-                let node = running.listens.node;
+                let node = running.addresses.node;
                 let load = wrk::run(self.tools, node, requests, Hosts::One, seconds);
-                match lane.ease {
-                    Ease::Beside(guest) => {
+                match spec.variant {
+                    Variant::WithGuest(guest) => {
                         hostile::during(running.folder.path(), guest, load).await
                     }
                     _ => hostile::beside_spinner(load).await,
@@ -157,7 +157,7 @@ impl Runner<'_> {
     async fn memory(&self, peer: Peer, round: usize) -> anyhow::Result<Sample> {
         let mut running = peer.start(self.tools, &self.site).await?;
         let process = running.process.id();
-        let node = running.listens.node;
+        let node = running.addresses.node;
         let before = Memory::of(process, Children::Stay)?;
         let started = Instant::now();
         let number = self.connections();
@@ -204,7 +204,7 @@ impl Runner<'_> {
             let log = folder.path().join("log");
             let started = Instant::now();
             let mut process = Process::start(peer.name(), &launch.command, &log, Guard::Off)?;
-            let took = start::first_answer(&mut process, launch.listens.node, started)?;
+            let took = start::first_answer(&mut process, launch.addresses.node, started)?;
             memory = Memory::of(process.id(), Children::Stay)?;
             times.push(took.as_secs_f64() * 1e3);
             // A signal that ends everything is noticed between two starts.

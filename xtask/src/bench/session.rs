@@ -16,7 +16,7 @@ use super::results::{Outcome, Row, Sample};
 use super::run::Runner;
 use super::settings::Settings;
 use super::tools::{self, Tools};
-use super::workloads::{Ease, Kind, Lane, Side, Unit, Workload};
+use super::workloads::{Kind, RowSpec, Side, Unit, Variant, Workload};
 use crate::terminal::{heading, say};
 
 /// All results.
@@ -99,7 +99,7 @@ fn site(tools: &Tools, origin: &Origin, workload: &Workload) -> Site {
 
 /// A row in progress.
 struct Entry {
-    lane: Lane,
+    spec: RowSpec,
     /// `None` if each run has a new process, or if the only one did not start.
     running: Option<Running>,
     row: Row,
@@ -108,8 +108,8 @@ struct Entry {
 /// Measures all rows, round after round.
 async fn measure(runner: &mut Runner<'_>, configurations: &mut Vec<(String, String)>) -> Outcome {
     let mut entries = Vec::new();
-    for lane in runner.workload.lanes(&runner.settings.peers) {
-        entries.push(entry(runner, lane, configurations).await);
+    for spec in runner.workload.specs(&runner.settings.peers) {
+        entries.push(entry(runner, spec, configurations).await);
     }
     warm_up(runner, &mut entries).await;
     for round in 1..=runner.settings.rounds {
@@ -119,10 +119,10 @@ async fn measure(runner: &mut Runner<'_>, configurations: &mut Vec<(String, Stri
                 continue;
             }
             let sample = runner
-                .sample(entry.lane, entry.running.as_mut(), round)
+                .sample(entry.spec, entry.running.as_mut(), round)
                 .await;
             let sample = sample.unwrap_or_else(|error| Sample::failed(round, &error));
-            say(&progress(runner.workload, entry.lane, &sample));
+            say(&progress(runner.workload, entry.spec, &sample));
             entry.row.samples.push(sample);
         }
     }
@@ -139,27 +139,27 @@ async fn measure(runner: &mut Runner<'_>, configurations: &mut Vec<(String, Stri
 /// own.
 async fn entry(
     runner: &Runner<'_>,
-    lane: Lane,
+    spec: RowSpec,
     configurations: &mut Vec<(String, String)>,
 ) -> Entry {
     let mut row = Row {
-        name: lane.name.to_owned(),
+        name: spec.name.to_owned(),
         samples: Vec::new(),
     };
     let mut site = runner.site;
-    if matches!(runner.workload.kind, Kind::Logged(_)) && lane.ease == Ease::Plain {
+    if matches!(runner.workload.kind, Kind::Logged(_)) && spec.variant == Variant::Plain {
         site.access = Access::On;
     }
-    if let Ease::Beside(guest) = lane.ease {
+    if let Variant::WithGuest(guest) = spec.variant {
         site.beside = Some(guest);
     }
-    let started = lane.peer.start(runner.tools, &site).await;
+    let started = spec.peer.start(runner.tools, &site).await;
     let mut running = None;
     match started {
         Ok(started) => {
             let name = match site.access {
-                Access::On => format!("{}, with its access log", lane.peer.name()),
-                Access::Off => lane.peer.name().to_owned(),
+                Access::On => format!("{}, with its access log", spec.peer.name()),
+                Access::Off => spec.peer.name().to_owned(),
             };
             if configurations.iter().all(|(known, _)| *known != name) {
                 configurations.push((name, started.configuration.clone()));
@@ -170,11 +170,11 @@ async fn entry(
             }
         }
         Err(error) => {
-            say(&format!("!! {} does not start: {error:#}", lane.name));
+            say(&format!("!! {} does not start: {error:#}", spec.name));
             row.samples.push(Sample::failed(0, &error));
         }
     }
-    Entry { lane, running, row }
+    Entry { spec, running, row }
 }
 
 /// Runs each row once without counting it; this determines a fixed rate.
@@ -186,14 +186,14 @@ async fn warm_up(runner: &mut Runner<'_>, entries: &mut [Entry]) {
         };
         let outcome = if let Kind::Half { connections } = runner.workload.kind {
             let duration = Duration::from_secs(runner.settings.seconds);
-            let node = running.listens.node;
+            let node = running.addresses.node;
             let load = constant::run(node, Pace::Highest, connections, duration);
             load.await.inspect(|load| {
-                highest.push((entry.lane.peer, count(load.answered) / load.seconds));
+                highest.push((entry.spec.peer, count(load.answered) / load.seconds));
             })
         } else {
             let seconds = runner.settings.seconds.min(2);
-            runner.load(entry.lane, running, 0, seconds).await
+            runner.load(entry.spec, running, 0, seconds).await
         };
         let failed = match outcome {
             Ok(load) if load.errors.is_empty() => continue,
@@ -202,7 +202,7 @@ async fn warm_up(runner: &mut Runner<'_>, entries: &mut [Entry]) {
         };
         say(&format!(
             "!! {} fails to warm up: {failed:#}",
-            entry.lane.name
+            entry.spec.name
         ));
         entry.row.samples.push(Sample::failed(0, &failed));
     }
@@ -218,12 +218,12 @@ async fn warm_up(runner: &mut Runner<'_>, entries: &mut [Entry]) {
 }
 
 /// Returns a line of progress for the terminal.
-fn progress(workload: &Workload, lane: Lane, sample: &Sample) -> String {
+fn progress(workload: &Workload, spec: RowSpec, sample: &Sample) -> String {
     let figure = sample.main.map_or_else(
         || "failed".to_owned(),
         |main| format!("{main:.2} {}", workload.unit().label()),
     );
-    let mut line = format!("   round {} {:<17} {figure}", sample.round, lane.name);
+    let mut line = format!("   round {} {:<17} {figure}", sample.round, spec.name);
     for error in &sample.errors {
         let _ = write!(line, "\n   !! {error}");
     }

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context as _, bail, ensure};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::place::{root, target};
+use crate::paths::{root, target};
 use crate::setup::{self, Consent, Missing, Package, at, program};
 use crate::terminal::say;
 

@@ -91,24 +91,24 @@ pub(crate) enum Unit {
 
 /// One row of a workload: a proxy, and how it is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Lane {
+pub(crate) struct RowSpec {
     pub(crate) name: &'static str,
     pub(crate) peer: Peer,
-    pub(crate) ease: Ease,
+    pub(crate) variant: Variant,
 }
 
 /// Difficulty of a row, compared with others of its proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ease {
+pub(crate) enum Variant {
     /// The workload as intended.
     Plain,
     /// Without the difficulty of the workload: with the same host, in place of new ones; with the
     /// same plugin, in place of others; without access log records.
-    Easier,
+    Baseline,
     /// With plugins that are new to this machine, so that each has to be compiled.
-    Harder,
+    Compiling,
     /// With this plugin on another frontend.
-    Beside(&'static Guest),
+    WithGuest(&'static Guest),
 }
 
 /// Connections that a proxy must allow in addition to those that do nothing.
@@ -308,44 +308,44 @@ impl Workload {
     }
 
     /// Returns its rows, for the chosen peers.
-    pub(crate) fn lanes(&self, chosen: &[Peer]) -> Vec<Lane> {
-        let lane = |peer: Peer| Lane {
+    pub(crate) fn specs(&self, chosen: &[Peer]) -> Vec<RowSpec> {
+        let spec = |peer: Peer| RowSpec {
             name: peer.name(),
             peer,
-            ease: Ease::Plain,
+            variant: Variant::Plain,
         };
-        let mut lanes: Vec<Lane> = chosen.iter().copied().map(lane).collect();
+        let mut specs: Vec<RowSpec> = chosen.iter().copied().map(spec).collect();
         match self.kind {
-            Kind::Logged(_) => return logged(&lanes),
-            Kind::Hostile(_) => return hostile(&lanes),
+            Kind::Logged(_) => return logged(&specs),
+            Kind::Hostile(_) => return hostile(&specs),
             _ => {}
         }
         let easy = match self.kind {
             Kind::Requests(requests) if requests.shape == Shape::FreshHosts => CACHED,
             Kind::Swaps(..) => {
                 // This workload replaces only Pointsman's plugins.
-                lanes.retain(|lane| lane.peer == Peer::Pointsman);
-                let compiling = |lane: &Lane| Lane {
+                specs.retain(|spec| spec.peer == Peer::Pointsman);
+                let compiling = |spec: &RowSpec| RowSpec {
                     name: COMPILING,
-                    ease: Ease::Harder,
-                    ..*lane
+                    variant: Variant::Compiling,
+                    ..*spec
                 };
-                lanes.extend(lanes.first().map(compiling));
+                specs.extend(specs.first().map(compiling));
                 CALM
             }
-            _ => return lanes,
+            _ => return specs,
         };
         if chosen.contains(&Peer::Pointsman) {
-            lanes.insert(
+            specs.insert(
                 1,
-                Lane {
+                RowSpec {
                     name: easy,
                     peer: Peer::Pointsman,
-                    ease: Ease::Easier,
+                    variant: Variant::Baseline,
                 },
             );
         }
-        lanes
+        specs
     }
 
     /// Returns the bytes that one request or message moves, if these are counted.
@@ -390,39 +390,39 @@ impl Workload {
 }
 
 /// Returns a row with and a row without access log records for each proxy that can write them.
-fn logged(lanes: &[Lane]) -> Vec<Lane> {
+fn logged(specs: &[RowSpec]) -> Vec<RowSpec> {
     let mut rows = Vec::new();
-    for lane in lanes {
-        let quiet = match lane.peer {
+    for spec in specs {
+        let quiet = match spec.peer {
             Peer::Pointsman => QUIET,
             Peer::Haproxy => "haproxy-quiet",
             Peer::Nginx => "nginx-quiet",
             _ => continue,
         };
-        let easy = Lane {
+        let easy = RowSpec {
             name: quiet,
-            ease: Ease::Easier,
-            ..*lane
+            variant: Variant::Baseline,
+            ..*spec
         };
-        rows.extend([*lane, easy]);
+        rows.extend([*spec, easy]);
     }
     rows
 }
 
 /// Returns rows of Pointsman with a spinner, and with each hostile plugin.
-fn hostile(lanes: &[Lane]) -> Vec<Lane> {
-    let Some(lane) = lanes.iter().find(|lane| lane.peer == Peer::Pointsman) else {
+fn hostile(specs: &[RowSpec]) -> Vec<RowSpec> {
+    let Some(spec) = specs.iter().find(|spec| spec.peer == Peer::Pointsman) else {
         return Vec::new();
     };
-    let spinner = Lane {
+    let spinner = RowSpec {
         name: SPINNER,
-        ease: Ease::Easier,
-        ..*lane
+        variant: Variant::Baseline,
+        ..*spec
     };
-    let guests = guests::ALL.iter().map(|guest| Lane {
+    let guests = guests::ALL.iter().map(|guest| RowSpec {
         name: guest.name,
-        ease: Ease::Beside(guest),
-        ..*lane
+        variant: Variant::WithGuest(guest),
+        ..*spec
     });
     std::iter::once(spinner).chain(guests).collect()
 }
@@ -461,14 +461,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lanes() {
+    fn specs() {
         let peers = [Peer::Pointsman, Peer::Nginx];
         let names = |workload: &str| -> Vec<&str> {
             let workload = ALL.iter().find(|one| one.name == workload).unwrap();
             workload
-                .lanes(&peers)
+                .specs(&peers)
                 .iter()
-                .map(|lane| lane.name)
+                .map(|spec| spec.name)
                 .collect()
         };
         assert_eq!(names("get"), ["pointsman", "nginx"]);

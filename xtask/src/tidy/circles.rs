@@ -86,7 +86,7 @@ const ORDERS: &[(&str, &[&str])] = &[
             "prepared",
             "backends",
             "stages",
-            "orders",
+            "acme_sites",
             "listeners",
         ],
     ),
@@ -104,14 +104,14 @@ const ORDERS: &[(&str, &[&str])] = &[
             "sockets",
             "socket_access",
             "workers",
-            "belongings",
+            "user_files",
             "folder",
             "error",
             "limits",
             "survey",
             "privileges",
             "sd_notify",
-            "errand",
+            "dedicated_thread",
         ],
     ),
     (
@@ -127,7 +127,7 @@ const ORDERS: &[(&str, &[&str])] = &[
             "local_version",
             "cache",
             "decision",
-            "supply",
+            "instance_queue",
             "progress",
             "reports",
             "rollout",
@@ -161,7 +161,7 @@ const ORDERS: &[(&str, &[&str])] = &[
     (
         "xtask/src",
         &[
-            "bench", "test", "fuzz", "plugins", "tidy", "place", "setup", "terminal",
+            "bench", "test", "fuzz", "plugins", "tidy", "paths", "setup", "terminal",
         ],
     ),
     (
@@ -386,7 +386,7 @@ mod tests {
     fn files_that_import_each_other() {
         let files: Vec<(PathBuf, String)> = [
             ("xtask/src/main.rs", "mod fuzz;\nmod test;\n"),
-            ("xtask/src/fuzz.rs", "use crate::test::Place;\n"),
+            ("xtask/src/fuzz.rs", "use crate::test::Paths;\n"),
             ("xtask/src/test.rs", "use crate::fuzz;\n"),
         ]
         .map(|(file, text)| (PathBuf::from(file), text.to_owned()))

@@ -34,18 +34,14 @@ const BANNED: &[(&str, &str)] = &[
     ("gone back from", "rolled back"),
     ("hangs on", "depends on"),
     ("has heard of", "has received"),
-    ("is none of", "does not belong to"),
     ("is no part of", "does not belong to"),
     ("is told", "receives"),
-    ("it is asked", "it is called"),
     ("lets go", "releases"),
-    ("look-up", "lookup"),
     ("put away", "evict"),
     ("so many percent", "PERCENT"),
     ("the way of a", "the path of a"),
     ("what becomes of", "what happens to"),
     ("to begin with", "as a start"),
-    ("with what it", "with the ... that it"),
 ];
 
 /// Adds a complaint for each sentence of a document that a pattern or the limit matches.
@@ -160,8 +156,8 @@ mod tests {
         assert_eq!(found("Clients with the cookie go to another backend."), 0);
         assert_eq!(found("Who has the cookie goes to another backend."), 1);
         assert_eq!(found("What does a plugin see?"), 0);
-        assert_eq!(found("`What` is a word, and `look-up` is code."), 0);
-        assert_eq!(found("It hangs on the look-up."), 2);
+        assert_eq!(found("`What` is a word, and `for ever` is code."), 0);
+        assert_eq!(found("It hangs on the thing, for ever."), 2);
         assert_eq!(found("A canew is a boat."), 0);
         assert_eq!(found(&"word ".repeat(MAX_WORDS)), 0);
         assert_eq!(found(&"word ".repeat(MAX_WORDS + 1)), 1);

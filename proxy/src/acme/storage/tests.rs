@@ -32,7 +32,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn what_was_written_is_read() {
+fn written_files_are_read_back() {
     let directory = tempfile::tempdir().unwrap();
     let acme = acme(&directory, &["a.example", "b.example"]);
     let storage = Storage::new(&acme);
@@ -80,7 +80,7 @@ fn what_was_written_is_read() {
 }
 
 #[test]
-fn others_must_not_read() {
+fn other_users_cannot_read_the_files() {
     let directory = tempfile::tempdir().unwrap();
     let acme = acme(&directory, &["a.example"]);
     let storage = Storage::new(&acme);
@@ -115,7 +115,7 @@ fn broken_files_are_errors() {
 }
 
 #[test]
-fn one_orders_at_a_time() {
+fn only_one_process_orders_at_a_time() {
     let directory = tempfile::tempdir().unwrap();
     let one = Storage::new(&acme(&directory, &["a.example", "b.example"]));
     let same = Storage::new(&acme(&directory, &["a.example"]));

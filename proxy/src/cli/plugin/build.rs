@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::{Exit, about, check};
 use crate::plugin::{Plugin, Source};
 use crate::plugin_tools::build;
-use crate::plugin_tools::component::{self, Anatomy};
+use crate::plugin_tools::component::{self, ComponentInfo};
 use crate::plugin_tools::project::Project;
 
 /// Flags of `pointsman plugin build`.
@@ -49,7 +49,7 @@ pub(super) fn open(folder: &Path) -> Result<Project, Exit> {
 /// A component that the proxy accepts.
 pub(super) struct Component {
     source: Source,
-    anatomy: Anatomy,
+    info: ComponentInfo,
     pub(super) plugin: Plugin,
 }
 
@@ -67,13 +67,13 @@ impl Component {
         };
         Ok(Component {
             plugin: super::load(path, &source)?,
-            anatomy: Anatomy::of(&source.bytes).map_err(|error| about(path, &error))?,
+            info: ComponentInfo::of(&source.bytes).map_err(|error| about(path, &error))?,
             source,
         })
     }
 
     pub(super) fn describe(&self) -> String {
-        check::describe(&self.source, &self.anatomy)
+        check::describe(&self.source, &self.info)
     }
 
     /// Writes the file atomically, because the proxy can be watching it.

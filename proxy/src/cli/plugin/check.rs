@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Exit, File};
 use crate::plugin::{Plugin, Source};
-use crate::plugin_tools::component::{self, Anatomy};
+use crate::plugin_tools::component::{self, ComponentInfo};
 
 /// Flags of `pointsman plugin check`.
 #[derive(Debug, clap::Args)]
@@ -15,9 +15,9 @@ pub(in crate::cli) struct Flags {
 
 pub(super) fn run(flags: &Flags) -> Result<Exit, Exit> {
     let source = flags.file.read()?;
-    // A file that is not WebAssembly has no anatomy. `load` below reports it.
-    if let Ok(anatomy) = Anatomy::of(&source.bytes) {
-        crate::cli::print(&describe(&source, &anatomy));
+    // A file that is not WebAssembly has no such information. `load` below reports it.
+    if let Ok(info) = ComponentInfo::of(&source.bytes) {
+        crate::cli::print(&describe(&source, &info));
     }
     super::load(&flags.file.plugin, &source)?;
     crate::cli::print("the proxy accepts it\n");
@@ -25,14 +25,14 @@ pub(super) fn run(flags: &Flags) -> Result<Exit, Exit> {
 }
 
 /// Describes the file's kind, imports and exports, one per line.
-pub(super) fn describe(source: &Source, anatomy: &Anatomy) -> String {
+pub(super) fn describe(source: &Source, info: &ComponentInfo) -> String {
     let mut text = String::new();
     let mut line = |words: &str| {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{words}");
     };
     let size = component::size(source.bytes.len());
-    line(&match (anatomy.is_component, anatomy.has_metadata) {
+    line(&match (info.is_component, info.has_metadata) {
         (true, _) => format!("a component of {size}"),
         (false, true) => format!(
             "a core module of {size} that names its world: the proxy turns it into a component"
@@ -40,20 +40,20 @@ pub(super) fn describe(source: &Source, anatomy: &Anatomy) -> String {
         (false, false) => format!("a core module of {size} that names no world"),
     });
     line(&format!("sha256    {}", source.sha256()));
-    for tool in &anatomy.made_with {
+    for tool in &info.made_with {
         line(&format!("made with {tool}"));
     }
-    if anatomy.strippable > 0 {
-        let useless = component::size(anatomy.strippable);
+    if info.strippable > 0 {
+        let useless = component::size(info.strippable);
         line(&format!(
             "contains  {useless} for debuggers, which `pointsman plugin build` leaves out"
         ));
     }
-    if anatomy.imports.is_empty() {
+    if info.imports.is_empty() {
         line("imports   nothing");
     }
-    for import in &anatomy.imports {
-        let note = if anatomy.is_component && !Plugin::is_offered(import) {
+    for import in &info.imports {
+        let note = if info.is_component && !Plugin::is_offered(import) {
             "  not offered"
         } else if import.starts_with("wasi:") {
             "  only clocks, random numbers and the log are granted"
@@ -62,7 +62,7 @@ pub(super) fn describe(source: &Source, anatomy: &Anatomy) -> String {
         };
         line(&format!("imports   {import}{note}"));
     }
-    for export in &anatomy.exports {
+    for export in &info.exports {
         line(&format!("exports   {export}"));
     }
     text

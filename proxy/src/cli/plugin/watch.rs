@@ -50,7 +50,7 @@ pub(in crate::cli) struct Flags {
 
 /// The author's files, each with a hash of its contents. Modification times are not compared: a
 /// build that generates identical files again would trigger builds without end.
-type Looks = BTreeMap<PathBuf, u64>;
+type Fingerprints = BTreeMap<PathBuf, u64>;
 
 pub(super) fn run(flags: &Flags) -> Result<Exit, Exit> {
     let project = build::open(&flags.project)?;
@@ -69,18 +69,18 @@ pub(super) fn run(flags: &Flags) -> Result<Exit, Exit> {
     watcher
         .watch(&project.folder, RecursiveMode::Recursive)
         .map_err(|error| about(&project.folder, &error))?;
-    let mut seen = Looks::new();
+    let mut seen = Fingerprints::new();
     let mut in_service = None;
     loop {
-        let now = looks(&project);
+        let now = fingerprint(&project);
         if now != seen {
             seen = now;
             // The error is already printed; the next save may fix it.
-            let _ = turn(flags, &project, &cases, &mut in_service);
+            let _ = build_cycle(flags, &project, &cases, &mut in_service);
             // Lock files that the build has changed must not trigger another build.
             seen.retain(|path, _| !is_lock(path));
             seen.extend(
-                looks(&project)
+                fingerprint(&project)
                     .into_iter()
                     .filter(|(path, _)| is_lock(path)),
             );
@@ -96,7 +96,7 @@ pub(super) fn run(flags: &Flags) -> Result<Exit, Exit> {
 /// Runs one build, its tests and the swap. `in_service` is the SHA-256 of the component that was
 /// put into service last. The same component is not swapped in again: the changed file can be the
 /// log of the proxy itself.
-fn turn(
+fn build_cycle(
     flags: &Flags,
     project: &Project,
     cases: &Cases,
@@ -117,11 +117,11 @@ fn turn(
     Ok(())
 }
 
-fn looks(project: &Project) -> Looks {
-    let mut looks = Looks::new();
-    survey(&project.folder, &mut looks);
-    looks.remove(&project.component());
-    looks
+fn fingerprint(project: &Project) -> Fingerprints {
+    let mut fingerprints = Fingerprints::new();
+    survey(&project.folder, &mut fingerprints);
+    fingerprints.remove(&project.component());
+    fingerprints
 }
 
 /// Reports whether it is a lock file, which package managers write and authors rarely do.
@@ -135,7 +135,7 @@ fn is_log(path: &Path) -> bool {
     path.extension() == Some(OsStr::new("log"))
 }
 
-fn survey(folder: &Path, looks: &mut Looks) {
+fn survey(folder: &Path, fingerprints: &mut Fingerprints) {
     // An entry that is gone by now causes another event.
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -144,7 +144,7 @@ fn survey(folder: &Path, looks: &mut Looks) {
         };
         if metadata.is_dir() {
             if !BUILT.iter().any(|built| name == *built) {
-                survey(&entry.path(), looks);
+                survey(&entry.path(), fingerprints);
             }
         } else if metadata.is_file()
             && !name.as_encoded_bytes().starts_with(b".tmp")
@@ -153,7 +153,7 @@ fn survey(folder: &Path, looks: &mut Looks) {
         {
             let mut hasher = DefaultHasher::new();
             hasher.write(&contents);
-            looks.insert(entry.path(), hasher.finish());
+            fingerprints.insert(entry.path(), hasher.finish());
         }
     }
 }

@@ -186,7 +186,7 @@ fn every_key_of_a_server_takes_effect() {
 }
 
 #[test]
-fn what_is_left_out_has_its_default() {
+fn omitted_keys_have_their_defaults() {
     let address = ServerAddress::Tcp {
         host: "localhost".to_owned(),
         port: 80,

@@ -51,7 +51,7 @@ fn a_servers_file_may_be_empty() {
 }
 
 #[test]
-fn mistakes_have_their_place() {
+fn mistakes_are_reported_at_their_position() {
     let check = |text: &str, expected: &[&str]| {
         let errors = refused("s.json", text);
         for expected in expected {
@@ -126,12 +126,12 @@ fn survive(text: &str) {
 
 proptest! {
     #[test]
-    fn no_text_panics(text in any::<String>()) {
+    fn no_text_causes_a_panic(text in any::<String>()) {
         survive(&text);
     }
 
     #[test]
-    fn nothing_that_looks_like_json_panics(
+    fn no_text_like_json_causes_a_panic(
         text in r#"\{"server": ?([a-c\[\]{}":,\\ \n0-9é.\-]|"a"|"a:1"|null|true|1e5|\\u0061|\\ud800){0,40}\}"#,
     ) {
         survive(&text);
@@ -139,7 +139,7 @@ proptest! {
 
     /// Any JSON under every key.
     #[test]
-    fn no_json_panics(value in json()) {
+    fn no_json_causes_a_panic(value in json()) {
         survive(&format!("{{\"server\": {value}}}"));
         survive(&format!("{{\"server\": {{\"a\": {value}}}}}"));
     }

@@ -40,7 +40,7 @@ pub(super) fn classify(name: &[u8]) -> FieldKind {
     match is_listed {
         false => FieldKind::Other,
         true if name.iter().all(is_plain) => FieldKind::Origin,
-        true => FieldKind::Disguised,
+        true => FieldKind::OriginLookalike,
     }
 }
 
@@ -145,7 +145,7 @@ mod tests {
     proptest! {
         /// No spelling that a server takes for a name on the list evades the list.
         #[test]
-        fn no_spelling_gets_past(
+        fn no_spelling_evades_the_list(
             index in 0..NAMES.len() + 3,
             noise in "[A-Z!#$%&'*+.^_`|~-]{40}",
         ) {
@@ -165,7 +165,7 @@ mod tests {
             let kind = FieldKind::of(spelling.as_bytes());
             prop_assert!(HeaderFlags::ORIGIN.has(kind), "{} is {:?}", spelling, kind);
             let is_disguised = !spelling.eq_ignore_ascii_case(name);
-            prop_assert_eq!(kind == FieldKind::Disguised, is_disguised, "{}", spelling);
+            prop_assert_eq!(kind == FieldKind::OriginLookalike, is_disguised, "{}", spelling);
         }
     }
 }

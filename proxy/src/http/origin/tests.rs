@@ -66,7 +66,7 @@ fn several_lines_are_one_list() {
 }
 
 #[test]
-fn forwarded_counts_where_nothing_else_is_said() {
+fn forwarded_counts_if_there_are_no_other_fields() {
     let check = |value, expected: (Option<&str>, Option<Scheme>)| {
         let found = origin(&[("Forwarded", value)]);
         let address = found.client.map(|address| address.to_string());
@@ -154,7 +154,7 @@ fn node(address: &IpAddr, port: Option<u16>) -> String {
 proptest! {
     /// Forged entries never change the address that trusted proxies have added.
     #[test]
-    fn nobody_chooses_an_address(
+    fn no_client_chooses_its_address(
         claims in proptest::collection::vec(claim(), 0..3),
         stranger in address(),
         port in proptest::option::of(any::<u16>()),

@@ -132,7 +132,7 @@ fn refused_bodies() {
 }
 
 #[test]
-fn what_surrounds_content_is_bounded() {
+fn overhead_around_content_is_bounded() {
     let long = "x".repeat(1024 * 1024);
     let check = |input: String, expected| {
         assert_eq!(

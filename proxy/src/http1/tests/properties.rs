@@ -250,7 +250,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn how_bytes_are_cut_makes_no_difference(
+    fn splitting_the_input_makes_no_difference(
         input in near_http(),
         cuts in vec(any::<usize>(), 0..6),
     ) {

@@ -143,7 +143,7 @@ fn refused_requests() {
 }
 
 #[test]
-fn a_websocket_is_asked_for_as_in_http1() {
+fn a_websocket_is_requested_as_in_http1() {
     let mut asked = parts(
         "CONNECT https://a.test/chat",
         &[
@@ -283,7 +283,7 @@ fn responses_to_clients() {
 }
 
 #[test]
-fn trailers_that_may_not_be_are_left_out() {
+fn forbidden_trailers_are_dropped() {
     let mut map = HeaderMap::new();
     for (name, value) in [
         ("grpc-status", "0"),

@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_stored_is_loaded() {
+    fn stored_code_is_loaded() {
         let (_directory, cache) = cache();
         let key = Key::new("source", &1);
         assert_eq!(cache.load(&key), None);

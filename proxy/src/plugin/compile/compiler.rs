@@ -11,10 +11,10 @@ use super::process;
 #[derive(Debug, Clone, Copy)]
 pub enum Compiler {
     /// In this process, without limits: for tests, whose files are trusted.
-    Here,
+    InProcess,
     /// In a separate process within these limits. The process runs this program with this command,
     /// which calls [`work`](super::work::work).
-    Apart(&'static str, CompileLimits),
+    Subprocess(&'static str, CompileLimits),
 }
 
 impl Compiler {
@@ -22,16 +22,16 @@ impl Compiler {
     #[must_use]
     pub fn within(self, limits: CompileLimits) -> Compiler {
         match self {
-            Compiler::Here => Compiler::Here,
-            Compiler::Apart(command, _) => Compiler::Apart(command, limits),
+            Compiler::InProcess => Compiler::InProcess,
+            Compiler::Subprocess(command, _) => Compiler::Subprocess(command, limits),
         }
     }
 
     /// Compiles a file for the engines of this program on this machine. Blocks.
     pub(in crate::plugin) fn compile(self, file: &[u8]) -> Result<Vec<u8>, CompileError> {
         match self {
-            Compiler::Here => code::compile(file),
-            Compiler::Apart(command, limits) => process::compile(command, limits, file),
+            Compiler::InProcess => code::compile(file),
+            Compiler::Subprocess(command, limits) => process::compile(command, limits, file),
         }
     }
 }

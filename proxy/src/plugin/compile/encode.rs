@@ -118,7 +118,7 @@ mod tests {
     const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 
     #[test]
-    fn what_is_no_component_is_named() {
+    fn a_file_that_is_no_component_is_refused_with_the_reason() {
         let check = |bytes: &[u8], expected| assert_eq!(component(bytes).unwrap_err(), expected);
         check(b"", EncodeError::Empty);
         check(b"\x7fELF", EncodeError::NotWasm);
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_preview_1_module_is_named() {
+    fn a_preview_1_module_is_reported_as_such() {
         let mut module = MODULE.to_vec();
         // A type section with `() -> ()`, then one import of that type.
         module.extend([1, 4, 1, 0x60, 0, 0]);

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use super::error::CompileError;
 use super::limits::{CompileLimits, Priority};
-use crate::spawn::alone;
+use crate::spawn::exclusive;
 
 /// Path of the running program, valid even if the file has been replaced.
 const SELF: &str = "/proc/self/exe";
@@ -37,7 +37,7 @@ const MAX_THREADS: usize = 8;
 const THREADS: &str = "RAYON_NUM_THREADS";
 
 /// Interval at which to check how much processor time a compiler of the lowest priority gets.
-const PATIENCE: Duration = Duration::from_secs(2);
+const STARVATION_CHECK: Duration = Duration::from_secs(2);
 
 /// Divisor of one core's time: a compiler that gets less than this fraction is starving.
 const STARVING: u32 = 10;
@@ -178,7 +178,7 @@ fn start(command: &str, limits: CompileLimits, priority: Priority) -> io::Result
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    alone(|| process.spawn())
+    exclusive(|| process.spawn())
 }
 
 /// Waits for a compiler to end, but does not reap it, so that no other process can get its id.
@@ -208,7 +208,7 @@ fn watch(
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let wait = match priority {
-            Priority::Idle => left.min(PATIENCE),
+            Priority::Idle => left.min(STARVATION_CHECK),
             Priority::Inherited => left,
         };
         if end.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected) {
@@ -221,7 +221,7 @@ fn watch(
             let Some(now) = processor_time(pid) else {
                 continue;
             };
-            if now.saturating_sub(used) >= PATIENCE / STARVING {
+            if now.saturating_sub(used) >= STARVATION_CHECK / STARVING {
                 used = now;
                 continue;
             }
@@ -243,7 +243,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_compiler_more_waits_for_another_to_end() {
+    fn an_additional_compiler_waits_until_another_ends() {
         let mut slots: Vec<Slot> = (0..MAX_COMPILERS).map(|_| Slot::take()).collect();
         thread::scope(|scope| {
             let (taken, is_taken) = mpsc::channel();

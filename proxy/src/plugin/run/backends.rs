@@ -34,18 +34,18 @@ pub trait Backends: Send + Sync + fmt::Debug {
 /// The servers that `configure` saw: the same for all instances of a version, even if the servers
 /// change while it serves.
 #[derive(Debug, Default)]
-pub(super) struct ToldServers(Mutex<BTreeMap<String, Vec<ServerState>>>);
+pub(super) struct ConfiguredServers(Mutex<BTreeMap<String, Vec<ServerState>>>);
 
-impl ToldServers {
+impl ConfiguredServers {
     /// Returns the servers of a backend as they were configured when an instance first queried
     /// them.
     pub(super) fn of(&self, backends: &dyn Backends, name: &str) -> Option<Vec<ServerState>> {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(servers) = told.get(name) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(servers) = known.get(name) {
             return Some(servers.clone());
         }
         let servers = backends.configured(name)?;
-        told.insert(name.to_owned(), servers.clone());
+        known.insert(name.to_owned(), servers.clone());
         Some(servers)
     }
 }

@@ -198,7 +198,7 @@ mod tests {
     use crate::plugin::run::decision::{ServerChoice, Tag};
 
     #[test]
-    fn edits_for_people() {
+    fn edits_are_described_for_people() {
         let edits = Edits {
             fields: vec![
                 Edit::remove(b"x-a").unwrap(),
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn options_for_people() {
+    fn options_are_described_for_people() {
         let options = Options {
             affinity: Some(Value::By(1)),
             queue_timeout: Some(Duration::ZERO),
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn routes_for_people() {
+    fn routes_are_described_for_people() {
         let check = |route: Route, expected: &str| assert_eq!(route.describe(), expected);
         check(Route::Backend("a".into()), "backend a");
         check(Route::Next, "next");

@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn options_that_make_no_sense_end_the_call() {
+    fn invalid_options_end_the_call() {
         let mut draft = Draft::default();
         assert!(draft.set_tries(0).is_err());
         assert!(draft.set_tries(17).is_err());

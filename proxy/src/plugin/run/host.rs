@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use wasmtime::component::Resource;
 
-use super::backends::{Backends, ToldServers};
+use super::backends::{Backends, ConfiguredServers};
 use super::draft::Draft;
 use super::fault::Refusal;
 use super::limits::{Deadline, MemoryLimit};
@@ -38,7 +38,7 @@ pub struct RequestHead;
 /// Data of one instance's store.
 pub(super) struct State {
     pub(super) backends: Arc<dyn Backends>,
-    told: Arc<ToldServers>,
+    configured_servers: Arc<ConfiguredServers>,
     pub(super) memory: MemoryLimit,
     pub(super) deadline: Deadline,
     pub(super) log: Log,
@@ -81,7 +81,7 @@ pub(super) struct Ended {
 impl State {
     pub(super) fn new(
         backends: Arc<dyn Backends>,
-        told: Arc<ToldServers>,
+        configured_servers: Arc<ConfiguredServers>,
         memory: MemoryLimit,
         deadline: Deadline,
         log: Log,
@@ -89,7 +89,7 @@ impl State {
     ) -> State {
         State {
             backends,
-            told,
+            configured_servers,
             memory,
             deadline,
             log,

@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clock_on_the_wall_is_the_last_resort() {
+    fn wall_clock_time_is_the_last_resort() {
         let start = Instant::now();
         let mut deadline = Deadline::of(Duration::from_millis(10));
         assert!(!deadline.is_over_at(Duration::ZERO, start));

@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_for_people() {
+    fn reads_are_described_for_people() {
         let check = |read: Read, expected: &str| assert_eq!(read.to_string(), expected);
         check(Read::PathWithQuery, "path-with-query");
         check(Read::Cookie("a".into()), "cookie a");

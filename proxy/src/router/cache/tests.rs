@@ -349,7 +349,7 @@ fn limits() -> impl Strategy<Value = Limits> {
 
 proptest! {
     #[test]
-    fn a_cached_decision_is_the_plugins(
+    fn a_cached_decision_equals_the_plugins(
         policy in policies(),
         requests in prop::collection::vec(requests(), 1..100),
         limits in limits(),
@@ -369,7 +369,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_kept_is_found_while_there_is_room(
+    fn kept_decisions_are_found_while_there_is_room(
         policy in policies(),
         requests in prop::collection::vec(requests(), 1..50),
     ) {
@@ -522,7 +522,7 @@ fn a_flood_of_hosts_stays_within_bounds_and_spares_the_regulars() {
 }
 
 #[test]
-fn a_table_shrinks_with_what_it_holds() {
+fn a_table_shrinks_with_its_entries() {
     let reads = [Read::Header("host".into())];
     let limits = Limits {
         entries: 10_000,

@@ -54,7 +54,7 @@ fn names(hello: &ClientHello) -> Vec<&[u8]> {
 }
 
 #[test]
-fn what_is_found() {
+fn the_name_and_protocols_are_found() {
     let hello = complete(&records(
         &message(&[(10, b"x"), NAME, (1, b""), PROTOCOLS]),
         64,

@@ -14,7 +14,7 @@ use rustls::Connection;
 
 use super::ciphertext::{Nothing, Receiver, Sender, Source};
 use super::facts::{CertificateFacts, TlsFacts};
-use crate::transport::socket::{EndBy, Socket};
+use crate::transport::socket::{CloseMode, Socket};
 
 /// Error text for a truncation attack, or for a peer that does not send `close_notify`.
 const CUT_OFF: &str = "the peer closed the connection without ending its TLS session";
@@ -45,7 +45,7 @@ pub struct TlsStream {
     is_bulk: bool,
     /// Whether rustls could have kept a large buffer since the last read.
     may_shrink: bool,
-    end: EndBy,
+    close_mode: CloseMode,
     /// Number of ciphertext bytes received and sent.
     received: u64,
     sent: u64,
@@ -71,7 +71,7 @@ impl TlsStream {
             input: Input::Open,
             is_bulk: false,
             may_shrink: true,
-            end: EndBy::Close,
+            close_mode: CloseMode::Close,
             received: 0,
             sent: 0,
         })
@@ -332,9 +332,9 @@ impl TlsStream {
     }
 
     /// Sets how the connection ends when it is dropped.
-    pub(in crate::transport) fn end_by(&mut self, end: EndBy) {
-        self.end = end;
-        self.socket.end_by(end);
+    pub(in crate::transport) fn set_close_mode(&mut self, close_mode: CloseMode) {
+        self.close_mode = close_mode;
+        self.socket.set_close_mode(close_mode);
     }
 }
 
@@ -342,7 +342,7 @@ impl Drop for TlsStream {
     /// Marks the end of the stream, so that the peer can distinguish a clean close from a truncated
     /// connection.
     fn drop(&mut self) {
-        if self.end == EndBy::Close {
+        if self.close_mode == CloseMode::Close {
             self.session.send_close_notify();
             // No one waits for the result.
             let _ = self.flush();

@@ -72,7 +72,7 @@ fn key(choice: u32) -> u64 {
 }
 
 #[test]
-fn which_is_next() {
+fn each_algorithm_chooses_the_expected_candidate() {
     // Weights, loads and closed candidates, then the first choices.
     for (balance, weights, loads, closed, expected) in [
         (
@@ -121,7 +121,7 @@ fn which_is_next() {
 }
 
 #[test]
-fn nothing_is_chosen_where_nothing_is_open() {
+fn no_candidate_is_chosen_if_none_is_open() {
     for count in [0, 1, 2, 20] {
         let bed = Bed {
             closed: (0..count).collect(),
@@ -144,7 +144,7 @@ fn nothing_is_chosen_where_nothing_is_open() {
 }
 
 #[test]
-fn the_quickest_of_those_that_are_known() {
+fn the_fastest_known_candidate_is_chosen() {
     for (latencies, loads, expected) in [
         (&[Some(2.0), Some(1.0)][..], &[0, 0][..], 1),
         // Two requests at half the response time cost the same as one.
@@ -166,7 +166,7 @@ fn the_quickest_of_those_that_are_known() {
 }
 
 #[test]
-fn of_many_candidates_the_better_of_two() {
+fn the_better_of_two_random_candidates_is_chosen() {
     let bed = Bed {
         loads: (0..100).map(|candidate| candidate % 10).collect(),
         ..Bed::new(&[1; 100])
@@ -180,7 +180,7 @@ fn of_many_candidates_the_better_of_two() {
 }
 
 #[test]
-fn keys_of_a_candidate_that_goes_are_the_only_ones_that_move() {
+fn only_keys_of_a_removed_candidate_move() {
     let bed = Bed::new(&[1; 10]);
     let less = Bed::new(&[1, 1, 1, 0, 1, 1, 1, 1, 1, 1]);
     let balancer = Balancer::new(hashed(None), 0, Random::from_seed(1));
@@ -259,7 +259,7 @@ proptest! {
     }
 
     #[test]
-    fn chance_and_hashes_are_in_proportion_to_weights(weights in prop::collection::vec(20..=256_u32, 2..8)) {
+    fn random_and_hash_follow_the_weights(weights in prop::collection::vec(20..=256_u32, 2..8)) {
         let bed = Bed::new(&weights);
         for balance in [Balance::Random, hashed(None)] {
             let counts = bed.counts(balance.clone(), 100_000, |choice| Some(key(choice)));

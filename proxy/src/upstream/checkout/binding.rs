@@ -62,16 +62,16 @@ impl Search<'_> {
         bound: Bound<'_>,
     ) -> Result<Option<Lease>, CheckoutError> {
         let endpoint = Arc::clone(self.set.endpoint(position));
-        let is_welcome = match bound {
+        let accepts = match bound {
             Bound::Session(_) => endpoint.keeps_sessions(),
             // The same condition as for candidates of the view, checked now because the view can be
             // outdated.
             _ => endpoint.is_usable(),
         };
         // If the endpoint gets no other requests, those that are bound to it have to try it.
-        let trial = (!is_welcome && endpoint.is_on_trial()).then(|| Trial::begin(&endpoint));
+        let trial = (!accepts && endpoint.is_on_trial()).then(|| Trial::begin(&endpoint));
         let trial = trial.flatten();
-        if !is_welcome && trial.is_none() || self.is_ruled_out(endpoint.id()) {
+        if !accepts && trial.is_none() || self.is_ruled_out(endpoint.id()) {
             return Ok(None);
         }
         let limit = self.demand.queue_timeout(&self.set.settings.backend);
@@ -90,35 +90,35 @@ impl Search<'_> {
     /// Returns the usable endpoint that a key prefers, with or without a free slot.
     fn preferred(&self, key: u64) -> Option<usize> {
         preferred(&self.view.candidates, key, |position| {
-            let choice = &self.set.source.choices()[position];
+            let entry = &self.set.source.endpoints()[position];
             let is_candidate =
-                choice.endpoint.is_usable() && !self.is_ruled_out(choice.endpoint.id());
-            is_candidate.then_some(choice.token)
+                entry.endpoint.is_usable() && !self.is_ruled_out(entry.endpoint.id());
+            is_candidate.then_some(entry.token)
         })
     }
 
     /// Returns the least loaded usable endpoint of a server. If none is usable, returns any that is
     /// on trial.
     fn of_server(&self, name: &str) -> Option<usize> {
-        let choices = self.set.source.of(name);
-        let usable = choices.iter().filter(|choice| {
-            choice.endpoint.is_usable() && !self.is_ruled_out(choice.endpoint.id())
-        });
-        let least = usable.min_by_key(|choice| {
-            let endpoint = &choice.endpoint;
+        let entries = self.set.source.of(name);
+        let usable = entries
+            .iter()
+            .filter(|entry| entry.endpoint.is_usable() && !self.is_ruled_out(entry.endpoint.id()));
+        let least = usable.min_by_key(|entry| {
+            let endpoint = &entry.endpoint;
             (
-                choice.is_fallback,
+                entry.is_fallback,
                 !endpoint.has_free_slot(),
                 endpoint.active(),
             )
         });
         let any = || {
-            let mut choices = choices.iter();
-            choices.find(|choice| {
-                choice.endpoint.is_on_trial() && !self.is_ruled_out(choice.endpoint.id())
+            let mut entries = entries.iter();
+            entries.find(|entry| {
+                entry.endpoint.is_on_trial() && !self.is_ruled_out(entry.endpoint.id())
             })
         };
-        let choice = least.or_else(any)?;
-        self.set.source.position(choice.endpoint.id())
+        let entry = least.or_else(any)?;
+        self.set.source.position(entry.endpoint.id())
     }
 }

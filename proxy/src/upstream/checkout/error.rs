@@ -44,7 +44,7 @@ pub struct DialError {
 
 impl DialError {
     /// Returns whether another attempt can succeed: the system could not connect.
-    pub(super) fn may_pass(&self) -> bool {
+    pub(super) fn is_transient(&self) -> bool {
         self.error.raw_os_error().is_some() || self.error.kind() == io::ErrorKind::TimedOut
     }
 

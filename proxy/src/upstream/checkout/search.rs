@@ -41,7 +41,7 @@ pub(super) struct Search<'a> {
     pub(super) demand: &'a Demand<'a>,
     patience: &'a Patience,
     /// Whether the request goes only to servers where it has not failed.
-    pub(super) is_choosy: bool,
+    pub(super) skips_failed: bool,
     /// How to check an idle connection. `None`: the request may not use one.
     idle: Option<Check>,
     /// Which HTTP/2 connections the request may share.
@@ -79,7 +79,7 @@ impl Field for Open<'_, '_> {
     }
 
     fn token(&self, candidate: usize) -> u64 {
-        self.0.set.source.choices()[candidate].token
+        self.0.set.source.endpoints()[candidate].token
     }
 }
 
@@ -114,7 +114,7 @@ impl<'a> Search<'a> {
             set,
             demand,
             patience,
-            is_choosy: true,
+            skips_failed: true,
             idle: reuse.is_allowed(http_reuse).then(|| reuse.check()),
             sharing: reuse.sharing(http_reuse),
             wait_until: None,
@@ -136,7 +136,7 @@ impl<'a> Search<'a> {
     }
 
     pub(super) fn is_ruled_out(&self, id: EndpointId) -> bool {
-        self.is_choosy && self.demand.avoid.contains(&id) || self.has_failed(id)
+        self.skips_failed && self.demand.avoid.contains(&id) || self.has_failed(id)
     }
 
     fn has_failed(&self, id: EndpointId) -> bool {
@@ -148,7 +148,7 @@ impl<'a> Search<'a> {
     pub(super) fn has_only_avoided(&self) -> bool {
         let avoid = self.demand.avoid;
         let mut candidates = self.view.candidates.list().iter();
-        self.is_choosy
+        self.skips_failed
             && !avoid.is_empty()
             && candidates.all(|position| avoid.contains(&self.set.endpoint(*position).id()))
     }
@@ -298,7 +298,7 @@ impl<'a> Search<'a> {
         let _waiting = Queued::new(self.cluster);
         // A server where the request has failed is better than none. Besides, a request that
         // declines free slots would block those after it in the queue.
-        self.is_choosy = false;
+        self.skips_failed = false;
         let take = || {
             self.renew();
             if let Some(chosen) = self.trial() {

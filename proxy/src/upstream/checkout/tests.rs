@@ -38,7 +38,7 @@ async fn black_hole() -> (tokio::net::TcpListener, TcpStream) {
 }
 
 #[tokio::test]
-async fn which_endpoint_serves() {
+async fn the_expected_endpoint_serves() {
     // Servers; sockets that listen; where requests go; number of failed connections.
     for (servers, listening, expected, refused) in [
         ("a=1 b=2 c=3", "1 2 3", "1 2 3 1", 0),
@@ -124,7 +124,7 @@ async fn a_request_waits_for_a_server_that_restarts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_pause_where_connect_is_not_to_be_retried() {
+async fn there_is_no_pause_if_connect_is_not_retried() {
     let mut bed = Bed::new("a=1");
     bed.backend.retry = Retry {
         on: crate::config::Failures::default(),
@@ -137,7 +137,7 @@ async fn no_pause_where_connect_is_not_to_be_retried() {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_an_endpoint_that_is_silent() {
+async fn no_other_request_waits_for_a_silent_endpoint() {
     let (hole, _filler) = black_hole().await;
     let mut bed = Bed::new(&format!("a={} b=2", hole.local_addr().unwrap()));
     bed.backend.balance = Balance::RoundRobin;
@@ -212,13 +212,13 @@ async fn backups_and_draining_servers() {
     }
     bed.backend.servers[2].backup = true;
     let cluster = bed.start();
-    let order = |bed: &Bed, server, state| {
+    let set_state = |bed: &Bed, server, state| {
         let shared = &bed.current.as_ref().unwrap().cluster;
-        let order = crate::upstream::Order {
+        let server_override = crate::upstream::ServerOverride {
             state: Some(state),
             weight: None,
         };
-        shared.order(server, order).unwrap();
+        shared.set_override(server, server_override).unwrap();
         cluster.apply(&shared.current());
     };
     let seen = |count: usize| {
@@ -233,7 +233,7 @@ async fn backups_and_draining_servers() {
     };
     assert_eq!(seen(6).await, "1 2");
     let session = bed.endpoint(0).id();
-    order(&bed, "a", Drain);
+    set_state(&bed, "a", Drain);
     assert_eq!(seen(6).await, "2");
     let bound = Demand {
         bound: Some(Bound::Session(session)),
@@ -241,20 +241,20 @@ async fn backups_and_draining_servers() {
     };
     let lease = cluster.checkout(&bound).await.unwrap();
     assert_eq!(lease.endpoint().server_name(), "a", "its sessions stay");
-    order(&bed, "b", Maintenance);
+    set_state(&bed, "b", Maintenance);
     assert_eq!(seen(6).await, "3");
-    order(&bed, "a", Maintenance);
+    set_state(&bed, "a", Maintenance);
     let lease = cluster.checkout(&bound).await.unwrap();
     assert_eq!(lease.endpoint().server_name(), "c");
-    order(&bed, "c", Maintenance);
+    set_state(&bed, "c", Maintenance);
     let none = cluster.checkout(&fresh()).await;
     assert!(matches!(none, Err(CheckoutError::NoneUsable)), "{none:?}");
-    order(&bed, "b", Ready);
+    set_state(&bed, "b", Ready);
     assert_eq!(seen(6).await, "2");
 }
 
 #[tokio::test]
-async fn a_server_on_trial_is_tried_although_others_wait() {
+async fn a_server_on_trial_is_tried_even_if_others_wait() {
     let mut bed = Bed::new("a=1*1 b=2*1");
     bed.listen("1");
     bed.listen("2");
@@ -304,18 +304,18 @@ async fn a_bound_request_leaves_a_server_that_is_taken_out() {
     let mut waiting = pin!(cluster.checkout(&bound));
     assert!(is_pending(&mut waiting).await);
     let shared = &bed.current.as_ref().unwrap().cluster;
-    let order = crate::upstream::Order {
+    let server_override = crate::upstream::ServerOverride {
         state: Some(Maintenance),
         weight: None,
     };
-    shared.order("a", order).unwrap();
+    shared.set_override("a", server_override).unwrap();
     cluster.apply(&shared.current());
     assert_eq!(waiting.await.unwrap().endpoint().server_name(), "b");
     drop(held);
 }
 
 #[tokio::test]
-async fn no_more_wait_than_may() {
+async fn the_number_of_waiting_requests_is_limited() {
     let mut bed = Bed::new("a=1*1");
     bed.backend.max_queue = 1;
     bed.listen("1");
@@ -351,7 +351,7 @@ async fn a_backend_has_a_limit_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_full_server_is_waited_for_rather_than_a_dead_one_tried() {
+async fn a_request_waits_for_a_full_server_rather_than_try_a_dead_one() {
     let mut bed = Bed::new("a=1*1 b=2");
     bed.backend.timeouts.queue = Duration::ZERO;
     bed.backend.balance = Balance::RoundRobin;
@@ -375,7 +375,7 @@ async fn a_full_server_is_waited_for_rather_than_a_dead_one_tried() {
 }
 
 #[test]
-fn which_requests_take_idle_connections() {
+fn reuse_and_policy_decide_about_idle_connections() {
     for (reuse, expected) in [
         // Expected results for `never`, `safe` and `always`.
         (Reuse::Safe, [false, true, true]),

@@ -7,7 +7,7 @@ use super::Cluster;
 use crate::config::ServerAddress;
 use crate::upstream::configured::Configured;
 use crate::upstream::endpoint::{Address, Endpoint};
-use crate::upstream::endpoint_set::{EndpointSet, Found, Member};
+use crate::upstream::endpoint_set::{EndpointSet, Found, ServerEntry};
 use crate::upstream::server::Server;
 use crate::upstream::settings::Settings;
 
@@ -22,16 +22,16 @@ impl Cluster {
         gone: &HashMap<(String, Address), Weak<Endpoint>>,
     ) -> EndpointSet {
         let before = self.endpoints();
-        let is_first = before.members().is_empty();
+        let is_first = before.servers().is_empty();
         let workers = self.workers();
         let mut set = EndpointSet::default();
         for one in servers {
             let server = &one.server;
             let addresses = found.get(&server.address).map_or(&[][..], Vec::as_slice);
-            let old = before.member(&server.name);
-            let known = old.map_or(&[][..], |old| before.of_member(old)).iter();
+            let old = before.server(&server.name);
+            let known = old.map_or(&[][..], |old| before.endpoints_of(old)).iter();
             let known: HashMap<&Address, &Arc<Endpoint>> = known
-                .map(|choice| (choice.endpoint.address(), &choice.endpoint))
+                .map(|entry| (entry.endpoint.address(), &entry.endpoint))
                 .collect();
             let is_known = |found: &Found| known.contains_key(&found.address);
             let old = old.filter(|old| {
@@ -64,7 +64,7 @@ impl Cluster {
             });
             let endpoints: Vec<_> = endpoints.collect();
             let handshake = Arc::clone(&one.handshake);
-            set.push(Member::new(shared, handshake, server), endpoints);
+            set.push(ServerEntry::new(shared, handshake, server), endpoints);
         }
         set.finish(&self.shared.name, settings.secret());
         set

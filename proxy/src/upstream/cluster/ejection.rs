@@ -28,7 +28,7 @@ impl Cluster {
         };
         let set = self.endpoints.load();
         let (mut all, mut ejected, mut has_usable) = (1, 1, false);
-        for other in set.choices() {
+        for other in set.endpoints() {
             if other.endpoint.id() == endpoint.id() {
                 continue;
             }

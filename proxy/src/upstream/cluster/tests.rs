@@ -38,8 +38,16 @@ fn prepare(servers: &str, before: Option<&Arc<Cluster>>) -> ClusterConfig {
         };
         Ok(found(addresses))
     };
-    let (listed, wake) = (Listed::default(), Wake::default());
-    ClusterConfig::prepare(&backend, &listed, &mut resolve, before, WORKERS, &wake).unwrap()
+    let (file_servers, wake) = (FileServers::default(), Wake::default());
+    ClusterConfig::prepare(
+        &backend,
+        &file_servers,
+        &mut resolve,
+        before,
+        WORKERS,
+        &wake,
+    )
+    .unwrap()
 }
 
 fn publish(servers: &str, before: Option<&Arc<Cluster>>) -> ClusterConfig {
@@ -50,13 +58,13 @@ fn publish(servers: &str, before: Option<&Arc<Cluster>>) -> ClusterConfig {
 
 /// Lists the addresses of a set, each with its server.
 fn addresses(set: &EndpointSet) -> String {
-    let choices = set.choices().iter().map(|choice| {
-        let Address::Unix(path) = choice.endpoint.address() else {
+    let entries = set.endpoints().iter().map(|entry| {
+        let Address::Unix(path) = entry.endpoint.address() else {
             unreachable!("only paths here")
         };
-        format!("{}={}", choice.endpoint.server().name(), path.display())
+        format!("{}={}", entry.endpoint.server().name(), path.display())
     });
-    choices.collect::<Vec<_>>().join(" ")
+    entries.collect::<Vec<_>>().join(" ")
 }
 
 #[test]
@@ -67,11 +75,11 @@ fn a_reload_keeps_what_has_not_changed() {
         let first = publish(before, None);
         let second = prepare(after, Some(&first.cluster));
         assert!(Arc::ptr_eq(&first.cluster, &second.cluster));
-        let last = second.endpoints.choices().last().unwrap();
-        let mut old = first.endpoints.members().iter();
+        let last = second.endpoints.endpoints().last().unwrap();
+        let mut old = first.endpoints.servers().iter();
         let is_kept = old.any(|old| Arc::ptr_eq(old.server(), last.endpoint.server()));
         assert_eq!(is_kept, server, "server: {before} -> {after}");
-        let mut old = first.endpoints.choices().iter();
+        let mut old = first.endpoints.endpoints().iter();
         let is_kept = old.any(|old| Arc::ptr_eq(&old.endpoint, &last.endpoint));
         assert_eq!(is_kept, endpoint, "endpoint: {before} -> {after}");
     };
@@ -88,7 +96,7 @@ fn a_reload_keeps_what_has_not_changed() {
 #[test]
 fn a_limit_changes_when_it_is_published() {
     let first = publish("a=1*1", None);
-    let endpoint = Arc::clone(&first.endpoints.choices()[0].endpoint);
+    let endpoint = Arc::clone(&first.endpoints.endpoints()[0].endpoint);
     let held = endpoint.try_permit().unwrap();
     // Plugins see the number of servers that are up, whether or not these have a free slot.
     assert_eq!(first.cluster.usable_servers(), 1);
@@ -106,36 +114,36 @@ fn a_limit_changes_when_it_is_published() {
 fn servers_that_plugins_count() {
     let config = publish("a=1 b=2 c=3,4", None);
     let cluster = &config.cluster;
-    let order = |server, state| {
-        let order = Order {
+    let set_state = |server, state| {
+        let server_override = ServerOverride {
             state: Some(state),
             weight: None,
         };
-        cluster.order(server, order).unwrap();
+        cluster.set_override(server, server_override).unwrap();
     };
     assert_eq!(cluster.usable_servers(), 3);
-    order("a", ServerState::Drain);
-    order("b", ServerState::Maintenance);
+    set_state("a", ServerState::Drain);
+    set_state("b", ServerState::Maintenance);
     assert_eq!(cluster.usable_servers(), 1);
     let set = cluster.endpoints();
     set.of("c")[0].endpoint.unreachable(&"a test");
     assert_eq!(cluster.usable_servers(), 1);
     set.of("c")[1].endpoint.unreachable(&"a test");
     assert_eq!(cluster.usable_servers(), 0);
-    order("a", ServerState::Ready);
+    set_state("a", ServerState::Ready);
     assert_eq!(cluster.usable_servers(), 1);
 }
 
 #[test]
-fn orders_stay_until_the_configuration_says_otherwise() {
+fn overrides_stay_until_the_configuration_changes() {
     let config = publish("a=1 b=2", None);
     let cluster = &config.cluster;
-    let drain = Order {
+    let drain = ServerOverride {
         state: Some(ServerState::Drain),
         weight: Some(7),
     };
-    assert_eq!(cluster.order("c", drain), None);
-    cluster.order("a", drain).unwrap();
+    assert_eq!(cluster.set_override("c", drain), None);
+    cluster.set_override("a", drain).unwrap();
     let check = |servers: config::Backend, expected| {
         let wake = Wake::default();
         let mut resolve = |address: &ServerAddress| {
@@ -145,12 +153,18 @@ fn orders_stay_until_the_configuration_says_otherwise() {
             Ok(found(addresses))
         };
         let before = Some(cluster);
-        let listed = Listed::default();
-        let prepared =
-            ClusterConfig::prepare(&servers, &listed, &mut resolve, before, WORKERS, &wake);
+        let file_servers = FileServers::default();
+        let prepared = ClusterConfig::prepare(
+            &servers,
+            &file_servers,
+            &mut resolve,
+            before,
+            WORKERS,
+            &wake,
+        );
         prepared.unwrap().publish();
         let set = cluster.endpoints();
-        let a = set.member("a").unwrap();
+        let a = set.server("a").unwrap();
         assert_eq!((a.server().state(), a.weight()), expected);
     };
     check(backend("a=1 b=2"), (ServerState::Drain, 7));
@@ -167,7 +181,7 @@ fn orders_stay_until_the_configuration_says_otherwise() {
 }
 
 #[test]
-fn what_discovery_finds_disturbs_nothing_else() {
+fn new_addresses_leave_other_servers_unchanged() {
     let config = publish("a=1,2 b=3", None);
     let cluster = &config.cluster;
     let before = cluster.endpoints();
@@ -193,7 +207,7 @@ fn what_discovery_finds_disturbs_nothing_else() {
 }
 
 #[test]
-fn what_discovery_finds_during_a_reload_is_newer() {
+fn addresses_found_during_a_reload_are_newer() {
     let config = publish("a=1", None);
     let mut reload = prepare("a=1 b=2", Some(&config.cluster));
     let name = ServerAddress::Srv("1".to_owned());
@@ -226,21 +240,28 @@ fn an_address_that_was_not_known_is_taken_from_a_reload() {
     let config = publish("a=none", None);
     assert_eq!(addresses(&config.endpoints), "");
     let backend = backend("a=none");
-    let (listed, wake) = (Listed::default(), Wake::default());
+    let (file_servers, wake) = (FileServers::default(), Wake::default());
     let before = Some(&config.cluster);
     // The name has an address by now.
     let mut resolve = |_: &ServerAddress| Ok(found("5"));
-    let reload = ClusterConfig::prepare(&backend, &listed, &mut resolve, before, WORKERS, &wake);
+    let reload = ClusterConfig::prepare(
+        &backend,
+        &file_servers,
+        &mut resolve,
+        before,
+        WORKERS,
+        &wake,
+    );
     let mut reload = reload.unwrap();
     reload.publish();
     assert_eq!(addresses(&reload.endpoints), "a=5");
 }
 
-/// Prepares a backend with a servers file from which `listed` was read.
-fn with_file(servers: &str, listed: &str, before: Option<&Arc<Cluster>>) -> ClusterConfig {
+/// Prepares a backend with a servers file from which `file_servers` were read.
+fn with_file(servers: &str, file_servers: &str, before: Option<&Arc<Cluster>>) -> ClusterConfig {
     let mut config = backend(servers);
     config.servers_file = Some("servers.json".into());
-    let listed = list(listed);
+    let file_servers = list(file_servers);
     let wake = Wake::default();
     let mut resolve = |address: &ServerAddress| {
         let ServerAddress::Srv(addresses) = address else {
@@ -248,19 +269,19 @@ fn with_file(servers: &str, listed: &str, before: Option<&Arc<Cluster>>) -> Clus
         };
         Ok(found(addresses))
     };
-    ClusterConfig::prepare(&config, &listed, &mut resolve, before, WORKERS, &wake).unwrap()
+    ClusterConfig::prepare(&config, &file_servers, &mut resolve, before, WORKERS, &wake).unwrap()
 }
 
 /// Returns the servers of a file that is read now. Their addresses are literal.
-fn list(servers: &str) -> Listed {
-    let reading = Reading::begin();
+fn list(servers: &str) -> FileServers {
+    let generation = FileGeneration::begin();
     let server =
         |(name, path): (&str, &str)| config::Server::new(name, ServerAddress::Unix(path.into()));
     let servers = servers.split_whitespace();
     let servers = servers.map(|one| server(one.split_once('=').unwrap()));
-    Listed {
+    FileServers {
         servers: servers.collect(),
-        reading,
+        generation,
     }
 }
 
@@ -273,41 +294,44 @@ fn a_file_that_changes_during_a_reload_stays_in_force() {
     assert_eq!(addresses(&cluster.endpoints()), "a=1 x=7");
     let mut reload = with_file("a=1 b=2", "x=7", Some(&cluster));
     let newer = list("x=8 y=9");
-    assert_eq!(cluster.set_listed(file, &newer).unwrap(), Relisted::InForce);
+    assert_eq!(
+        cluster.set_file_servers(file, &newer).unwrap(),
+        FileServersOutcome::InForce
+    );
     assert_eq!(addresses(&cluster.endpoints()), "a=1 x=8 y=9");
     reload.publish();
     assert_eq!(addresses(&cluster.endpoints()), "a=1 b=2 x=8 y=9");
-    // An older reading is ignored, and so is another file.
+    // An older file is ignored, and so is another file.
     assert_eq!(
-        cluster.set_listed(file, &newer).unwrap(),
-        Relisted::Overtaken
+        cluster.set_file_servers(file, &newer).unwrap(),
+        FileServersOutcome::Overtaken
     );
-    let other = cluster.set_listed(Path::new("other.json"), &list("z=1"));
-    assert_eq!(other.unwrap(), Relisted::Overtaken);
+    let other = cluster.set_file_servers(Path::new("other.json"), &list("z=1"));
+    assert_eq!(other.unwrap(), FileServersOutcome::Overtaken);
     // A reload that configures a server of the newer file under the same name keeps the configured
     // one.
     let mut clash = with_file("a=1 y=3", "x=8", Some(&cluster));
-    cluster.set_listed(file, &list("x=8 y=9")).unwrap();
+    cluster.set_file_servers(file, &list("x=8 y=9")).unwrap();
     clash.publish();
     assert_eq!(addresses(&cluster.endpoints()), "a=1 y=3 x=8");
 }
 
 #[test]
-fn orders_end_with_their_servers() {
+fn overrides_end_with_their_servers() {
     let mut first = with_file("a=1", "x=7", None);
     first.publish();
     let cluster = &first.cluster;
-    let drain = Order {
+    let drain = ServerOverride {
         state: Some(ServerState::Drain),
         weight: None,
     };
-    cluster.order("x", drain).unwrap();
-    let state = || cluster.endpoints().member("x").map(|x| x.server().state());
+    cluster.set_override("x", drain).unwrap();
+    let state = || cluster.endpoints().server("x").map(|x| x.server().state());
     let file = Path::new("servers.json");
-    cluster.set_listed(file, &list("x=7 y=8")).unwrap();
+    cluster.set_file_servers(file, &list("x=7 y=8")).unwrap();
     assert_eq!(state(), Some(ServerState::Drain));
-    cluster.set_listed(file, &list("y=8")).unwrap();
-    cluster.set_listed(file, &list("x=7 y=8")).unwrap();
+    cluster.set_file_servers(file, &list("y=8")).unwrap();
+    cluster.set_file_servers(file, &list("x=7 y=8")).unwrap();
     assert_eq!(state(), Some(ServerState::Ready));
 }
 
@@ -362,10 +386,10 @@ proptest! {
         for step in steps {
             match step {
                 Step::Take => {
-                    for choice in cluster.endpoints().choices() {
-                        let address = choice.endpoint.address().clone();
+                    for entry in cluster.endpoints().endpoints() {
+                        let address = entry.endpoint.address().clone();
                         let count = held.iter().filter(|(one, _)| *one == address).count();
-                        let permit = choice.endpoint.try_permit();
+                        let permit = entry.endpoint.try_permit();
                         // A permit is granted exactly as long as there are free slots.
                         prop_assert_eq!(permit.is_some(), count < limit as usize);
                         held.extend(permit.map(|permit| (address, permit)));

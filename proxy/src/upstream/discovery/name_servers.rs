@@ -175,7 +175,7 @@ impl NameServers {
         let mut name = name.clone();
         let mut ttl = u32::MAX;
         for _ in 0..MAX_ALIASES {
-            let message = self.ask(&name, kind).await?;
+            let message = self.query(&name, kind).await?;
             let found = follow(&message, &name, kind);
             ttl = ttl.min(found.ttl);
             if !found.data.is_empty() {
@@ -196,16 +196,16 @@ impl NameServers {
     }
 
     /// Queries one server after another, starting with the last that answered.
-    async fn ask(&self, name: &Name, kind: RecordType) -> Result<Message, Failure> {
+    async fn query(&self, name: &Name, kind: RecordType) -> Result<Message, Failure> {
         let _permit = self.questions.acquire().await;
         let query = Query::query(name.clone(), kind);
         let mut failure = None;
-        let asking = async {
+        let querying = async {
             for _ in 0..self.rounds {
                 let first = self.current.load(Ordering::Relaxed);
                 for offset in 0..self.servers.len() {
                     let index = (first + offset) % self.servers.len();
-                    let answer = self.servers[index].ask(&query, self.timeout).await;
+                    let answer = self.servers[index].query(&query, self.timeout).await;
                     if let Err(error @ (Failure::Error(_) | Failure::TimedOut(_))) = answer {
                         // An error is more informative than a timeout.
                         if !matches!(failure, Some(Failure::Error(_))) {
@@ -219,7 +219,7 @@ impl NameServers {
             }
             None
         };
-        let answer = timeout(BUDGET, asking).await.ok().flatten();
+        let answer = timeout(BUDGET, querying).await.ok().flatten();
         answer.unwrap_or_else(|| Err(failure.unwrap_or_else(|| Failure::TimedOut(timed_out()))))
     }
 }
@@ -245,8 +245,8 @@ impl Server {
         })
     }
 
-    async fn ask(&self, query: &Query, limit: Duration) -> Result<Message, Failure> {
-        let asking = async {
+    async fn query(&self, query: &Query, limit: Duration) -> Result<Message, Failure> {
+        let querying = async {
             let answer = self.send(query, Edns::Yes).await;
             match answer {
                 // The server does not support EDNS (RFC 6891, section 7).
@@ -256,7 +256,7 @@ impl Server {
                 answer => answer,
             }
         };
-        match timeout(limit, asking).await {
+        match timeout(limit, querying).await {
             Ok(Ok(message)) => Ok(message),
             Ok(Err(NetError::Dns(DnsError::NoRecordsFound(negative)))) => {
                 let ttl = negative.negative_ttl;

@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_again_what_has_changed() {
+    fn rereads_a_changed_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("hosts");
         let watched = Watched::new(&path, |bytes| String::from_utf8_lossy(bytes).into_owned());
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_what_has_not() {
+    fn keeps_an_unchanged_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("hosts");
         fs::write(&path, "").unwrap();

@@ -110,25 +110,31 @@ impl KeeperInputs {
 
 /// Wakes those loops of an endpoint that have nothing to do: recovery, end of ejections, slow
 /// start.
-type News = [Notify; 3];
+type LoopNotifiers = [Notify; 3];
 
 /// The task of an endpoint, with the inputs that it was started with.
-struct Attended {
+struct EndpointTask {
     task: AbortHandle,
     settings: Arc<Settings>,
     handshake: Arc<Handshake>,
-    news: Rc<News>,
+    notifiers: Rc<LoopNotifiers>,
 }
 
 async fn keep(mut inputs: KeeperInputs, changed: mpsc::UnboundedSender<Moved>) {
-    let mut attended: HashMap<EndpointId, Attended> = HashMap::new();
+    let mut endpoint_tasks: HashMap<EndpointId, EndpointTask> = HashMap::new();
     let mut tasks: JoinSet<()> = JoinSet::new();
     let random = Rc::new(Random::new());
     let permits = Rc::new(Semaphore::new(MAX_CHECKS));
     let mut names = Names::new(changed, &random);
     loop {
         let clusters = inputs.clusters.borrow_and_update().clone();
-        attend(&clusters, &mut attended, &mut tasks, &random, &permits);
+        update_tasks(
+            &clusters,
+            &mut endpoint_tasks,
+            &mut tasks,
+            &random,
+            &permits,
+        );
         names.watch(&clusters);
         for cluster in &clusters {
             cluster.free_retired();
@@ -144,44 +150,44 @@ async fn keep(mut inputs: KeeperInputs, changed: mpsc::UnboundedSender<Moved>) {
 }
 
 /// Starts a task for each endpoint that needs one, and aborts the other tasks.
-fn attend(
+fn update_tasks(
     clusters: &[Arc<Cluster>],
-    attended: &mut HashMap<EndpointId, Attended>,
+    endpoint_tasks: &mut HashMap<EndpointId, EndpointTask>,
     tasks: &mut JoinSet<()>,
     random: &Rc<Random>,
     permits: &Rc<Semaphore>,
 ) {
-    let mut before = std::mem::take(attended);
+    let mut before = std::mem::take(endpoint_tasks);
     for cluster in clusters {
         let settings = cluster.settings();
         let set = cluster.endpoints();
-        for choice in set.choices() {
-            let endpoint = &choice.endpoint;
-            let handshake = set.members()[choice.member].handshake();
+        for entry in set.endpoints() {
+            let endpoint = &entry.endpoint;
+            let handshake = set.servers()[entry.server].handshake();
             let known = before.remove(&endpoint.id());
-            if !needs_attention(endpoint, settings.backend.check.as_ref()) {
+            if !needs_task(endpoint, settings.backend.check.as_ref()) {
                 if let Some(known) = known {
                     known.task.abort();
                 }
                 continue;
             }
-            let is_same = |known: &Attended| {
+            let is_same = |known: &EndpointTask| {
                 known.settings.backend.check == settings.backend.check
                     && known.settings.backend.slow_start == settings.backend.slow_start
                     && Arc::ptr_eq(&known.handshake, handshake)
             };
             let known = match known {
                 Some(known) if is_same(&known) && !known.task.is_finished() => {
-                    known.news.iter().for_each(Notify::notify_one);
+                    known.notifiers.iter().for_each(Notify::notify_one);
                     known
                 }
                 other => {
                     if let Some(other) = other {
                         other.task.abort();
                     }
-                    let news = Rc::<News>::default();
-                    let attendance = Attendance {
-                        news: Rc::clone(&news),
+                    let notifiers = Rc::<LoopNotifiers>::default();
+                    let work = EndpointWork {
+                        notifiers: Rc::clone(&notifiers),
                         endpoint: Arc::clone(endpoint),
                         host: host(endpoint.server().address()),
                         handshake: handshake.for_worker(),
@@ -189,15 +195,15 @@ fn attend(
                         random: Rc::clone(random),
                         permits: Rc::clone(permits),
                     };
-                    Attended {
-                        task: tasks.spawn_local(attendance.run()),
+                    EndpointTask {
+                        task: tasks.spawn_local(work.run()),
                         settings: Arc::clone(&settings),
                         handshake: Arc::clone(handshake),
-                        news,
+                        notifiers,
                     }
                 }
             };
-            attended.insert(endpoint.id(), known);
+            endpoint_tasks.insert(endpoint.id(), known);
         }
     }
     for (_, gone) in before {
@@ -206,7 +212,7 @@ fn attend(
 }
 
 /// Returns whether an endpoint needs a task, now or later.
-fn needs_attention(endpoint: &Endpoint, check: Option<&Check>) -> bool {
+fn needs_task(endpoint: &Endpoint, check: Option<&Check>) -> bool {
     let is_checked = check.is_some();
     if endpoint.server().state() == ServerState::Maintenance {
         return false;
@@ -233,7 +239,7 @@ fn host(address: &ServerAddress) -> String {
 }
 
 /// The work for an endpoint that needs attention.
-struct Attendance {
+struct EndpointWork {
     endpoint: Arc<Endpoint>,
     host: String,
     handshake: Handshake,
@@ -242,13 +248,13 @@ struct Attendance {
     /// Permits for checks in progress.
     permits: Rc<Semaphore>,
     /// Notified when something about the endpoint may have changed.
-    news: Rc<News>,
+    notifiers: Rc<LoopNotifiers>,
 }
 
-impl Attendance {
+impl EndpointWork {
     /// Runs until its task is aborted.
     async fn run(self) {
-        let [recoveries, ejections, starts] = &*self.news;
+        let [recoveries, ejections, starts] = &*self.notifiers;
         // The four loops run concurrently.
         tokio::join!(
             self.check(),

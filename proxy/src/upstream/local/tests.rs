@@ -22,7 +22,7 @@ async fn origin(cluster: &Rc<LocalCluster>) -> Origin {
 }
 
 #[tokio::test]
-async fn a_reload_keeps_the_connections_of_what_stays() {
+async fn a_reload_keeps_connections_to_unchanged_servers() {
     for (after, expected) in [
         ("a=1", Origin::Pooled),
         ("a=1*7", Origin::Pooled),
@@ -44,7 +44,7 @@ async fn a_reload_keeps_the_connections_of_what_stays() {
 }
 
 #[tokio::test]
-async fn connections_to_what_is_gone_are_closed() {
+async fn connections_to_removed_servers_are_closed() {
     let mut bed = Bed::new("a=1");
     bed.listen("1");
     bed.listen("2");

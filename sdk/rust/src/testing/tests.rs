@@ -134,7 +134,7 @@ fn a_share_needs_its_part() {
 }
 
 #[test]
-fn what_is_not_there_cannot_be_asked_about() {
+fn missing_tables_and_backends_are_an_error_of_configure() {
     for (proxy, expected) in [
         (Proxy::new(&["a"]), "there is no table \"tenants\""),
         (

@@ -36,7 +36,7 @@ struct Config {
     /// Whether requests for `localhost` are spared. The host's own first request is for
     /// `localhost`.
     #[serde(default)]
-    is_patient: bool,
+    spare_probe: bool,
 }
 
 /// One way to misbehave in `route`, by its name.
@@ -160,7 +160,7 @@ const FORBIDDEN: [&str; 14] = [
 thread_local! {
     static MODE: Cell<Option<Mode>> = const { Cell::new(None) };
     static VALUE: Cell<usize> = const { Cell::new(0) };
-    static IS_PATIENT: Cell<bool> = const { Cell::new(false) };
+    static SPARE_PROBE: Cell<bool> = const { Cell::new(false) };
     static KEPT: RefCell<Vec<RequestHead>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -176,7 +176,7 @@ impl Guest for Hostile {
     fn configure(config: String) -> Result<Cacheability, String> {
         let config: Config = serde_json::from_str(&config).map_err(|error| error.to_string())?;
         VALUE.set(config.value);
-        IS_PATIENT.set(config.is_patient);
+        SPARE_PROBE.set(config.spare_probe);
         match config.mode.as_str() {
             "modes" => {
                 let route = ROUTE_MODES.iter().map(|(name, _)| *name);
@@ -204,7 +204,7 @@ impl Guest for Hostile {
 
     fn route(request: RequestHead) -> Result<Decision, String> {
         let (_, misbehave) = MODE.get().ok_or("not configured")?;
-        if IS_PATIENT.get() && request.header("host") == [b"localhost"] {
+        if SPARE_PROBE.get() && request.header("host") == [b"localhost"] {
             return Ok(Decision::DefaultBackend);
         }
         misbehave(request, VALUE.get())

@@ -1,7 +1,7 @@
 //! A plugin that uses WASI as a language's runtime does.
 //!
 //! `{"configure": ["clock", ...], "route": ["clock", ...]}` lists the steps of each function, in
-//! order. With `"is_patient"`, `route` does nothing for the host `localhost`, which the host's own
+//! order. With `"spare_probe"`, `route` does nothing for the host `localhost`, which the host's own
 //! first request has. Before that, at startup, the plugin always reads the time and seeds, as a Go
 //! runtime does.
 
@@ -39,7 +39,7 @@ mod bindings {
 struct Config {
     configure: Vec<Step>,
     route: Vec<Step>,
-    is_patient: bool,
+    spare_probe: bool,
 }
 
 #[derive(Deserialize, Clone)]
@@ -122,8 +122,8 @@ impl Guest for Wasi {
     }
 
     fn route(request: RequestHead) -> Result<Decision, String> {
-        let is_patient = CONFIG.with_borrow(|config| config.is_patient);
-        if is_patient && request.header("host") == [b"localhost"] {
+        let spare_probe = CONFIG.with_borrow(|config| config.spare_probe);
+        if spare_probe && request.header("host") == [b"localhost"] {
             return Ok(Decision::DefaultBackend);
         }
         let steps = CONFIG.with_borrow(|config| config.route.clone());

@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::{Launch, Listens, SUFFIX, Site, Tools, anonymous, free_address, write};
+use super::{Addresses, Launch, SUFFIX, Site, Tools, anonymous, free_address, write};
 
 /// The mechanism that chooses the backend.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub(super) fn launch(
     Ok(Launch {
         command,
         configuration: anonymous(&text, tools.filter.parent().unwrap_or(folder)),
-        listens: Listens {
+        addresses: Addresses {
             www: address,
             node: address,
         },

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-use super::{Access, Launch, Listens, SUFFIX, Site, Tools, anonymous, free_address, write};
+use super::{Access, Addresses, Launch, SUFFIX, Site, Tools, anonymous, free_address, write};
 
 /// The mechanism that chooses the backend.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub(super) fn launch(
     Ok(Launch {
         command: command(tools, folder),
         configuration: shown,
-        listens: Listens {
+        addresses: Addresses {
             www: address,
             node: address,
         },
@@ -71,7 +71,7 @@ pub(super) fn launch(
 
 /// Prepares one listener for each backend, because nothing of a request is read.
 pub(super) fn launch_tcp(tools: &Tools, site: &Site, folder: &Path) -> anyhow::Result<Launch> {
-    let listens = Listens {
+    let addresses = Addresses {
         www: free_address()?,
         node: free_address()?,
     };
@@ -80,16 +80,16 @@ pub(super) fn launch_tcp(tools: &Tools, site: &Site, folder: &Path) -> anyhow::R
          listen node\n    bind {}\n    server node_test {}\n",
         global(site),
         defaults("tcp"),
-        listens.www,
+        addresses.www,
         site.www,
-        listens.node,
+        addresses.node,
         site.node
     );
     write(folder, "haproxy.cfg", &text)?;
     Ok(Launch {
         command: command(tools, folder),
         configuration: anonymous(&text, folder),
-        listens,
+        addresses,
     })
 }
 

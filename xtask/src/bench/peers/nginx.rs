@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::{
-    ACCESS_LOG, Access, Launch, Listens, SUFFIX, Site, Tools, anonymous, free_address, write,
+    ACCESS_LOG, Access, Addresses, Launch, SUFFIX, Site, Tools, anonymous, free_address, write,
 };
 
 /// The mechanism that chooses the backend.
@@ -36,7 +36,7 @@ pub(super) fn launch(
     Ok(Launch {
         command,
         configuration: anonymous(&text, folder),
-        listens: Listens {
+        addresses: Addresses {
             www: address,
             node: address,
         },

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::{
-    ACCESS_LOG, Access, Guest, Launch, Listens, SUFFIX, Site, Tools, anonymous, free_address,
+    ACCESS_LOG, Access, Addresses, Guest, Launch, SUFFIX, Site, Tools, anonymous, free_address,
     guest_file, write,
 };
 
@@ -48,7 +48,7 @@ pub(super) fn launch(
     Ok(Launch {
         command,
         configuration: anonymous(&anonymous(&text, &tools.cache), folder),
-        listens: Listens {
+        addresses: Addresses {
             www: address,
             node: address,
         },

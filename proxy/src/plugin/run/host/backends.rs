@@ -15,7 +15,7 @@ impl backends::Host for State {
         let state = if self.note_backends() {
             self.backends.state(&name)
         } else {
-            let servers = self.told.of(&*self.backends, &name);
+            let servers = self.configured_servers.of(&*self.backends, &name);
             servers.map(|servers| BackendState {
                 usable_servers: u32::try_from(servers.len()).unwrap_or(u32::MAX),
                 ..BackendState::default()
@@ -32,7 +32,7 @@ impl backends::Host for State {
         let servers = if self.note_backends() {
             self.backends.servers(&name)
         } else {
-            self.told.of(&*self.backends, &name)
+            self.configured_servers.of(&*self.backends, &name)
         };
         Ok(servers.map(|servers| servers.iter().map(server).collect()))
     }

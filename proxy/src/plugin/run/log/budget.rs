@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_second_has_so_many_lines_whoever_takes_them() {
+    async fn all_users_share_the_lines_of_a_second() {
         let budget = LineBudget::default();
         let other = budget.clone();
         assert_eq!(budget.take(60), 60);
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_take_no_more_together() {
+    fn concurrent_threads_stay_within_the_budget() {
         const THREADS: usize = 8;
         const LINES: usize = 1000;
         let start = Instant::now();

@@ -221,7 +221,7 @@ async fn ask(fixture: &Fixture) -> (Result<TlsFacts>, std::io::Result<Vec<u8>>) 
 }
 
 #[tokio::test]
-async fn clients_show_certificates_if_they_must() {
+async fn clients_present_certificates_if_required() {
     for (version, _) in VERSIONS {
         let mut fixture = Fixture::new(&[&["example.com"]]);
         fixture.client.max_version = version;
@@ -345,7 +345,7 @@ fn settings_that_cannot_work_are_refused() {
 }
 
 #[tokio::test]
-async fn sessions_go_on_at_the_same_site_alone() {
+async fn sessions_resume_only_at_the_same_site() {
     for (version, _) in VERSIONS {
         let mut fixture = Fixture::new(&[&["example.com"]]);
         fixture.client.max_version = version;
@@ -421,7 +421,7 @@ async fn sessions_go_on_at_the_same_site_alone() {
 }
 
 #[tokio::test]
-async fn settings_are_replaced_while_connections_go_on() {
+async fn settings_are_replaced_while_connections_continue() {
     let mut fixture = Fixture::new(&[&["old.example"]]);
     let server = fixture.server();
     let (client, old) = handshake(&fixture.client(), "old.example", &server).await;
@@ -492,7 +492,7 @@ async fn a_challenge_is_answered_if_it_is_all_that_is_asked_for() {
 }
 
 #[tokio::test]
-async fn what_is_no_client_hello_is_refused() {
+async fn anything_but_a_client_hello_is_refused() {
     let fixture = Fixture::new(&[&["example.com"]]);
     let server = fixture.server();
     let check = async |bytes: &[u8], expected: &str| {

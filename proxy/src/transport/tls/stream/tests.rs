@@ -150,7 +150,7 @@ async fn plaintext_inside_the_session_needs_no_event() {
 }
 
 #[tokio::test]
-async fn tickets_and_new_keys_are_nothing_to_read() {
+async fn tickets_and_key_updates_are_not_plaintext() {
     let (mut client, mut server) = streams(&TLS13).await;
     // The server has sent tickets in its part of the handshake.
     assert!(client.has_nothing_to_read());
@@ -173,7 +173,7 @@ async fn tickets_and_new_keys_are_nothing_to_read() {
 }
 
 #[tokio::test]
-async fn the_end_of_a_stream_can_be_told_from_a_cut() {
+async fn a_clean_end_is_distinguished_from_a_cut() {
     let check = async |end: fn(Io), expected: Result<&str, ErrorKind>| {
         for version in VERSIONS {
             let (mut client, mut server) = ios(version).await;
@@ -189,7 +189,7 @@ async fn the_end_of_a_stream_can_be_told_from_a_cut() {
         }
     };
     check(drop, Ok("all of it?")).await;
-    let reset = |mut server: Io| server.end_by(EndBy::Reset);
+    let reset = |mut server: Io| server.set_close_mode(CloseMode::Reset);
     check(reset, Err(ErrorKind::ConnectionReset)).await;
 }
 
@@ -295,7 +295,7 @@ async fn peers_that_send_byte_by_byte_are_understood() {
 }
 
 #[tokio::test]
-async fn what_is_no_handshake_is_refused() {
+async fn anything_but_a_handshake_is_refused() {
     let check = async |bytes: &[u8], expected: &str| {
         let (mut client, server) = tcp_pair().await;
         client.set_nodelay(true).unwrap();

@@ -39,7 +39,7 @@ fn a_ticket_opens_where_it_was_sealed_and_nowhere_else() {
 }
 
 #[test]
-fn keys_are_replaced_as_time_goes_by() {
+fn keys_are_rotated_over_time() {
     let check = |later: u64, expected: bool| {
         let (keys, time) = keys(START / PERIOD * PERIOD);
         let site = SiteTickets::new(keys, [1; 32]);
@@ -76,7 +76,7 @@ fn a_clock_that_is_set_back_loses_nothing() {
 }
 
 #[test]
-fn the_process_that_follows_opens_tickets_and_the_other_way_round() {
+fn a_process_and_its_successor_open_each_others_tickets() {
     let (old_keys, old_time) = keys(START);
     let (new_keys, new_time) = keys(START);
     let old = SiteTickets::new(Arc::clone(&old_keys), [1; 32]);

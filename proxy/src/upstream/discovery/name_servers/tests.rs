@@ -121,7 +121,7 @@ async fn shown(servers: &NameServers, text: &str) -> String {
 }
 
 #[tokio::test]
-async fn another_server_is_asked_where_one_fails() {
+async fn another_server_is_queried_if_one_fails() {
     for broken in [refuse, fail, be_silent] {
         let (first, second) = (
             Responder::start(broken).await,
@@ -160,7 +160,7 @@ async fn a_name_that_does_not_exist_is_no_failure() {
 }
 
 #[tokio::test]
-async fn old_servers_are_asked_without_edns() {
+async fn old_servers_are_queried_without_edns() {
     let old = Responder::start(know_no_edns).await;
     assert_eq!(
         shown(&servers(&[&old]), "5.test.").await,

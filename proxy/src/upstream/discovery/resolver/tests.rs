@@ -57,7 +57,7 @@ fn answers_in_another_order_are_equal() {
 }
 
 #[test]
-fn an_address_has_its_best_place_alone() {
+fn an_address_appears_once_with_its_best_priority() {
     let targets = vec![
         target("10.0.0.1:80", 2, 200),
         target("10.0.0.1:80", 1, 5),
@@ -69,7 +69,7 @@ fn an_address_has_its_best_place_alone() {
 }
 
 #[test]
-fn there_is_a_limit() {
+fn the_number_of_addresses_is_limited() {
     let targets = |count: usize| {
         let address = |port| SocketAddr::from(([10, 0, 0, 1], port));
         (0..count)

@@ -13,22 +13,22 @@ use super::version::{Version, WorkerEventKind};
 use crate::plugin::{Fault, Instance};
 
 /// Maximum number of instances of one version that are created at one time for one worker.
-const MAX_ORDERS: usize = 2;
+const MAX_CREATING: usize = 2;
 
 /// Maximum number of requests of one worker that wait for an instance; `on_fault` applies to
 /// further ones.
 const MAX_WAITING: usize = 1024;
 
 /// An instance, or the reason why there is none.
-type Made = Result<Instance, Fault>;
+type Created = Result<Instance, Fault>;
 
-/// Instances of a version that one worker has ordered.
+/// The instances of a version that are created for one worker, and the requests that wait for them.
 #[derive(Debug, Default)]
-pub(super) struct Supply {
+pub(super) struct InstanceQueue {
     /// Number of instances that are being created.
-    orders: usize,
+    creating: usize,
     /// Waiting requests; first come, first served.
-    waiting: VecDeque<oneshot::Sender<Made>>,
+    waiting: VecDeque<oneshot::Sender<Created>>,
     /// Whether no more instances will be delivered.
     is_closed: bool,
 }
@@ -40,7 +40,7 @@ pub struct Wait {
     pub(super) admission: Admission,
     /// Boxed, since hardly any request waits.
     pub(super) progress: Box<Progress>,
-    made: oneshot::Receiver<Made>,
+    created: oneshot::Receiver<Created>,
 }
 
 /// An instance for the request that waited for it.
@@ -49,7 +49,7 @@ pub struct Supplied {
     pub(super) version: Arc<Version>,
     pub(super) admission: Admission,
     pub(super) progress: Box<Progress>,
-    pub(super) made: Made,
+    pub(super) created: Created,
 }
 
 impl Wait {
@@ -59,24 +59,24 @@ impl Wait {
     /// # Cancel safety
     /// Dropping the future leaves the queue.
     pub async fn end(self) -> Option<Supplied> {
-        let made = tokio::time::timeout(self.version.longest_start(), self.made).await;
-        let made = match made {
-            Ok(made) => made.ok()?,
+        let created = tokio::time::timeout(self.version.longest_start(), self.created).await;
+        let created = match created {
+            Ok(created) => created.ok()?,
             Err(_) => Err(Fault::Starting),
         };
         Some(Supplied {
             version: self.version,
             admission: self.admission,
             progress: self.progress,
-            made,
+            created,
         })
     }
 }
 
-impl Supply {
+impl InstanceQueue {
     /// Whether an instance is being created.
-    pub(super) fn is_ordered(&self) -> bool {
-        self.orders > 0 && !self.is_closed
+    pub(super) fn is_creating(&self) -> bool {
+        self.creating > 0 && !self.is_closed
     }
 
     /// Drops all waiting requests from the queue, because the frontend is gone.
@@ -85,11 +85,11 @@ impl Supply {
         self.waiting.clear();
     }
 
-    /// Orders an instance, unless enough are being created.
-    pub(super) fn order(&mut self, version: &Version, worker: usize) {
-        let is_enough = self.is_closed || self.orders == MAX_ORDERS;
+    /// Requests an instance, unless enough are being created.
+    pub(super) fn request_instance(&mut self, version: &Version, worker: usize) {
+        let is_enough = self.is_closed || self.creating == MAX_CREATING;
         if !is_enough && version.notify(WorkerEventKind::NeedsInstance(worker)) {
-            self.orders += 1;
+            self.creating += 1;
         }
     }
 
@@ -99,48 +99,48 @@ impl Supply {
         if self.waiting.len() >= MAX_WAITING {
             return None;
         }
-        let (sender, made) = oneshot::channel();
+        let (sender, created) = oneshot::channel();
         self.waiting.push_back(sender);
         Some(Wait {
             version: Arc::clone(version),
             admission,
             progress: Box::default(),
-            made,
+            created,
         })
     }
 
-    /// Accepts an instance that was ordered; see [`give`](Self::give).
-    pub(super) fn receive(&mut self, made: Made) -> Option<Made> {
-        self.orders = self.orders.saturating_sub(1);
-        self.give(made)
+    /// Accepts an instance that was requested; see [`hand_out`](Self::hand_out).
+    pub(super) fn receive(&mut self, created: Created) -> Option<Created> {
+        self.creating = self.creating.saturating_sub(1);
+        self.hand_out(created)
     }
 
     /// Passes an instance to the request that has waited longest, or returns it if no request
     /// waits. If the instance could not be created, all waiting requests fail.
-    pub(super) fn give(&mut self, mut made: Made) -> Option<Made> {
-        if let Err(fault) = &made {
+    pub(super) fn hand_out(&mut self, mut created: Created) -> Option<Created> {
+        if let Err(fault) = &created {
             for waiting in self.waiting.drain(..) {
                 // The request may have gone.
                 let _ = waiting.send(Err(fault.clone()));
             }
-            return Some(made);
+            return Some(created);
         }
         while let Some(waiting) = self.waiting.pop_front() {
-            match waiting.send(made) {
+            match waiting.send(created) {
                 Ok(()) => return None,
-                Err(back) => made = back,
+                Err(back) => created = back,
             }
         }
-        Some(made)
+        Some(created)
     }
 
-    /// Orders instances for the requests that still wait.
-    pub(super) fn order_for_waiting(&mut self, version: &Version, worker: usize) {
+    /// Requests instances for the requests that still wait.
+    pub(super) fn request_for_waiting(&mut self, version: &Version, worker: usize) {
         self.waiting.retain(|waiting| !waiting.is_closed());
-        while self.orders < MAX_ORDERS.min(self.waiting.len()) {
-            let before = self.orders;
-            self.order(version, worker);
-            if self.orders == before {
+        while self.creating < MAX_CREATING.min(self.waiting.len()) {
+            let before = self.creating;
+            self.request_instance(version, worker);
+            if self.creating == before {
                 break;
             }
         }

@@ -27,7 +27,7 @@ use crate::rollout::loader::cache_directory;
 ///
 /// # Errors
 /// [`StartError::Create`].
-pub(super) fn provide(config: &Config, account: &Account) -> Result<(), StartError> {
+pub(super) fn create(config: &Config, account: &Account) -> Result<(), StartError> {
     let Some(owner) = account.owner() else {
         return Ok(());
     };
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn links_count_where_root_has_put_them() {
+    fn only_symbolic_links_of_root_are_followed() {
         let Some(machine) = machine() else { return };
         let path = |name: &str| machine.path().join(name);
         for name in ["root/cache", "root/by-user", "root/logs", "root/safe"] {
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn storage_is_given_away_while_it_is_empty() {
+    fn storage_is_given_to_the_user_only_while_it_is_empty() {
         let Some(machine) = machine() else { return };
         let path = |name: &str| machine.path().join(name);
         storage(&path("root/new/acme"), owner()).unwrap();
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn files_with_other_names_stay_roots() {
+    fn a_cache_with_other_files_still_belongs_to_root() {
         let Some(machine) = machine() else { return };
         let folder = machine.path().join("root");
         // A killed process leaves files like the second one behind.

@@ -15,7 +15,7 @@ use crate::setup::Tools;
 pub(crate) const RUST_TOOLS: &str = "rust";
 
 /// Directories and tools of the commands.
-pub(crate) struct Place {
+pub(crate) struct Paths {
     /// The workspace.
     pub(crate) root: PathBuf,
     /// Cargo's target directory.
@@ -24,7 +24,7 @@ pub(crate) struct Place {
     pub(crate) tools: Tools,
 }
 
-impl Place {
+impl Paths {
     pub(crate) fn find() -> anyhow::Result<Self> {
         let target = target()?;
         Ok(Self {

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 ///
 /// # Errors
 /// If the system cannot create a thread.
-pub(super) fn start<T: Send + 'static>(
+pub(super) fn run<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<oneshot::Receiver<T>> {

@@ -18,10 +18,10 @@ const HEALTH: &str = "/health";
 
 /// The fate of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mood {
+pub enum Behavior {
     /// The response has this status. The body of a 200 is the server's name.
     Answers(u16),
-    /// The response is a 200, sent as soon as the mood changes.
+    /// The response is a 200, sent as soon as the behavior changes.
     Holds,
     /// There is no response, and the connection stays open.
     Silent,
@@ -29,9 +29,9 @@ pub enum Mood {
     Closes,
 }
 
-/// A server that names itself, with a mood that can change.
+/// A server that names itself, with a behavior that can change.
 #[derive(Debug)]
-pub struct MoodyOrigin {
+pub struct ProgrammableOrigin {
     origin: Origin,
     shared: Arc<Shared>,
 }
@@ -39,9 +39,9 @@ pub struct MoodyOrigin {
 #[derive(Debug)]
 struct Shared {
     name: String,
-    mood: watch::Sender<Mood>,
-    /// Moods for checks, in reverse order. The last one stays.
-    checks: Mutex<Vec<Mood>>,
+    behavior: watch::Sender<Behavior>,
+    /// Behaviors for checks, in reverse order. The last one stays.
+    checks: Mutex<Vec<Behavior>>,
     record: watch::Sender<Record>,
 }
 
@@ -51,16 +51,16 @@ struct Record {
     checks: Vec<Message>,
 }
 
-impl MoodyOrigin {
+impl ProgrammableOrigin {
     /// Starts a server that responds to everything with 200 at first.
     ///
     /// # Errors
     /// No port to listen on.
-    pub async fn naming(name: &str) -> anyhow::Result<Self> {
+    pub async fn with_name(name: &str) -> anyhow::Result<Self> {
         let shared = Arc::new(Shared {
             name: name.to_owned(),
-            mood: watch::Sender::new(Mood::Answers(200)),
-            checks: Mutex::new(vec![Mood::Answers(200)]),
+            behavior: watch::Sender::new(Behavior::Answers(200)),
+            checks: Mutex::new(vec![Behavior::Answers(200)]),
             record: watch::Sender::default(),
         });
         let serving = Arc::clone(&shared);
@@ -77,17 +77,17 @@ impl MoodyOrigin {
         self.origin.address()
     }
 
-    /// Sets the mood for requests from now on; requests that are held get their response.
-    pub fn set(&self, mood: Mood) {
-        self.shared.mood.send_replace(mood);
+    /// Sets the behavior for requests from now on; requests that are held get their response.
+    pub fn set(&self, behavior: Behavior) {
+        self.shared.behavior.send_replace(behavior);
     }
 
-    /// Sets the moods for the next checks, which have the path `/health`. Each check uses the next
-    /// mood; the last one then stays.
-    pub fn set_checks(&self, moods: impl IntoIterator<Item = Mood>) {
-        let mut moods: Vec<_> = moods.into_iter().collect();
-        moods.reverse();
-        *self.shared.checks() = moods;
+    /// Sets the behaviors for the next checks, which have the path `/health`. Each check uses the
+    /// next behavior; the last one then stays.
+    pub fn set_checks(&self, behaviors: impl IntoIterator<Item = Behavior>) {
+        let mut behaviors: Vec<_> = behaviors.into_iter().collect();
+        behaviors.reverse();
+        *self.shared.checks() = behaviors;
     }
 
     /// Returns the requests received so far, except checks, in order.
@@ -130,7 +130,7 @@ impl MoodyOrigin {
 }
 
 impl Shared {
-    fn checks(&self) -> MutexGuard<'_, Vec<Mood>> {
+    fn checks(&self) -> MutexGuard<'_, Vec<Behavior>> {
         self.checks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -138,10 +138,10 @@ impl Shared {
         // Ends with the connection. A client that leaves is no failure of this server.
         while let Ok(request) = wire.request().await {
             let is_check = request.head.start_line.contains(HEALTH);
-            let mood = if is_check {
+            let behavior = if is_check {
                 self.next_check()
             } else {
-                *self.mood.borrow()
+                *self.behavior.borrow()
             };
             self.record.send_modify(|record| {
                 let kind = if is_check {
@@ -151,18 +151,20 @@ impl Shared {
                 };
                 kind.push(request);
             });
-            let status = match mood {
-                Mood::Answers(status) => status,
-                Mood::Holds => {
-                    let mut mood = self.mood.subscribe();
-                    mood.wait_for(|mood| *mood != Mood::Holds).await?;
+            let status = match behavior {
+                Behavior::Answers(status) => status,
+                Behavior::Holds => {
+                    let mut behavior = self.behavior.subscribe();
+                    behavior
+                        .wait_for(|behavior| *behavior != Behavior::Holds)
+                        .await?;
                     200
                 }
-                Mood::Silent => {
+                Behavior::Silent => {
                     let _ = wire.end().await;
                     return Ok(());
                 }
-                Mood::Closes => return Ok(()),
+                Behavior::Closes => return Ok(()),
             };
             let body = if status == 200 { &*self.name } else { "" };
             let answer = format!(
@@ -176,12 +178,12 @@ impl Shared {
         Ok(())
     }
 
-    fn next_check(&self) -> Mood {
+    fn next_check(&self) -> Behavior {
         let mut checks = self.checks();
         match checks.as_slice() {
-            [] => Mood::Answers(200),
+            [] => Behavior::Answers(200),
             [last] => *last,
-            _ => checks.pop().unwrap_or(Mood::Silent),
+            _ => checks.pop().unwrap_or(Behavior::Silent),
         }
     }
 }
