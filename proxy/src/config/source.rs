@@ -159,7 +159,7 @@ impl Source {
         {
             let message = "this is an HAProxy configuration, not a Pointsman configuration";
             let help =
-                "docs/run/configuration.md lists the Pointsman lines that replace those of HAProxy";
+                "docs/start/from-haproxy.md lists the Pointsman lines that replace those of HAProxy";
             let diagnostic = Diagnostic::new(span, message).label("not TOML").help(help);
             return Err(Errors::new(&self.file, vec![diagnostic]));
         }

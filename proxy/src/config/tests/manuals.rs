@@ -60,7 +60,15 @@ fn examples(text: &str) -> impl Iterator<Item = &str> {
 fn complete(mut example: Table, file: &Path) -> String {
     // Settings of a frontend alone.
     let mut frontend = Table::new();
-    for key in ["router", "routing", "forwarded", "hsts", "http", "bind", "mode"] {
+    for key in [
+        "router",
+        "routing",
+        "forwarded",
+        "hsts",
+        "http",
+        "bind",
+        "mode",
+    ] {
         if let Some(value) = example.remove(key) {
             frontend.insert(key.to_owned(), value);
         }
@@ -113,7 +121,9 @@ fn collect_backends(value: &Value, found: &mut BTreeSet<String>) {
         Value::Table(entries) => {
             for (key, value) in entries {
                 match value {
-                    Value::String(name) if ["backend", "default_backend"].contains(&key.as_str()) => {
+                    Value::String(name)
+                        if ["backend", "default_backend"].contains(&key.as_str()) =>
+                    {
                         found.insert(name.clone());
                     }
                     Value::Table(backends) if key == "backend" => {
@@ -123,7 +133,9 @@ fn collect_backends(value: &Value, found: &mut BTreeSet<String>) {
                 }
             }
         }
-        Value::Array(values) => values.iter().for_each(|value| collect_backends(value, found)),
+        Value::Array(values) => values
+            .iter()
+            .for_each(|value| collect_backends(value, found)),
         _ => {}
     }
 }
