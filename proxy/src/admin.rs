@@ -148,7 +148,7 @@ impl Admin {
     }
 }
 
-/// What a client may do.
+/// The rights of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// Query everything that is not secret.

@@ -5,7 +5,7 @@
 //! request and on the answers to questions.
 //!
 //! Nothing has to be freed. The results of a request's reads, and the parts of a decision, live
-//! until `route` returns. What `configure` allocates lives as long as the instance.
+//! until `route` returns. Memory that `configure` allocates lives as long as the instance.
 //!
 //! Tests run natively: see `testing`.
 

@@ -577,7 +577,7 @@ async fn send_repeatedly(
     Ok(answered)
 }
 
-/// Of two workers, one serves while the other is in a plugin's loop.
+/// One of two workers serves while the other is in a plugin's loop.
 #[tokio::test]
 async fn a_loop_delays_only_one_worker() -> anyhow::Result<()> {
     let deadline = Duration::from_secs(3);

@@ -174,7 +174,7 @@ impl Drop for Origin {
     }
 }
 
-/// Accepts connections until it is told to stop, then waits for the scripts.
+/// Accepts connections until it is stopped, then waits for the scripts.
 async fn serve<F, Fut>(
     listener: TcpListener,
     script: F,

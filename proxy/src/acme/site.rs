@@ -64,7 +64,7 @@ pub(super) struct Site {
     reported: Option<String>,
 }
 
-/// What became of a certificate.
+/// The outcome for a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Taken {
     /// It was published.

@@ -390,6 +390,6 @@ pub struct Done {
 /// Body of every response with an error status.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
-    /// What is wrong, and how to correct it.
+    /// The reason, and how to correct it.
     pub error: String,
 }

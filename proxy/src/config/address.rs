@@ -17,7 +17,7 @@ const MAX_NAME: usize = 253;
 /// The reason that a text is not an address.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct AddressError {
-    /// What is wrong; shown next to the underlined text.
+    /// The mistake; shown next to the underlined text.
     pub(super) label: String,
     /// How to correct it.
     pub(super) help: String,

@@ -158,8 +158,7 @@ impl Source {
             && let Some(span) = haproxy_section(&self.file.text)
         {
             let message = "this is an HAProxy configuration, not a Pointsman configuration";
-            let help =
-                "docs/start/from-haproxy.md lists the Pointsman lines that replace those of HAProxy";
+            let help = "docs/start/from-haproxy.md lists the Pointsman lines that replace those of HAProxy";
             let diagnostic = Diagnostic::new(span, message).label("not TOML").help(help);
             return Err(Errors::new(&self.file, vec![diagnostic]));
         }

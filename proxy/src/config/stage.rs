@@ -24,7 +24,7 @@ pub struct Stage {
     pub plugin: PluginSource,
     /// The plugin's own table as JSON; `{}` if there is none.
     pub config: serde_json::Value,
-    /// What happens to a request on which the plugin fails. Default [`OnFault::Reject`].
+    /// The handling of a request on which the plugin fails. Default [`OnFault::Reject`].
     pub on_fault: OnFault,
     /// Number of faults within [`fault_window`](Self::fault_window) that take a version out of
     /// service. Default [`DEFAULT_MAX_FAULTS`].
@@ -90,7 +90,7 @@ pub enum Isolation {
     Request,
 }
 
-/// What happens to a request on which the plugin fails.
+/// The handling of a request on which the plugin fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnFault {
     /// It is rejected with 503.

@@ -243,15 +243,11 @@ fn tables() {
 fn the_manual_has_every_key_and_no_other() {
     let (_, source) = read(EVERY);
     let known = sections::known_keys(&source);
-    let rows = MANUAL
-        .lines()
-        .filter_map(|line| line.strip_prefix("| `"));
+    let rows = MANUAL.lines().filter_map(|line| line.strip_prefix("| `"));
     let rows = rows
         .filter_map(|row| row.split_once('`'))
         .map(|(key, _)| key.to_owned());
-    let headings = MANUAL
-        .lines()
-        .filter_map(|line| line.strip_prefix("## `["));
+    let headings = MANUAL.lines().filter_map(|line| line.strip_prefix("## `["));
     let headings = headings
         .filter_map(|l| l.split_once(']'))
         .map(|(key, _)| key.to_owned());

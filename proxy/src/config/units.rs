@@ -60,7 +60,7 @@ const FOREIGN_DURATION_UNITS: &[(&str, &str)] = &[
 /// The reason that a text is not a duration, size or percentage.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct UnitError {
-    /// What is wrong; shown next to the underlined text.
+    /// The mistake; shown next to the underlined text.
     pub(super) label: String,
     /// How to correct it.
     pub(super) help: String,

@@ -24,7 +24,7 @@ pub struct StageState {
     pub active: Arc<Version>,
     /// The configuration of the active version.
     pub config: config::Stage,
-    /// What put the active version into service.
+    /// The cause that put the active version into service.
     pub cause: Cause,
     /// The rollout next to the active version.
     pub rollout: Option<Arc<Rollout>>,

@@ -81,7 +81,7 @@ pub async fn serve(connection: Connection, io: Io, guard: ConnectionGuard) {
     }
 }
 
-/// What to do after a request.
+/// The next step after a request.
 enum Next {
     /// Wait for the next request.
     Request(Box<Wire>, Instant),

@@ -74,7 +74,7 @@ fn extend_x_forwarded(head: &mut RequestHead, peer: &[u8], client: Option<&[u8]>
     }
 }
 
-/// What to do with a request because of its `Max-Forwards` (RFC 9110, section 7.6.2).
+/// Treatment of a request because of its `Max-Forwards` (RFC 9110, section 7.6.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MaxForwards {
     /// Forward the request.

@@ -55,7 +55,7 @@ pub enum CasesError {
     Case {
         /// Its name.
         case: String,
-        /// What is wrong with it, and what would be right.
+        /// The mistake, and its correction.
         message: String,
     },
     /// The file has no case, so nothing would be tested.

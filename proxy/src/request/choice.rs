@@ -14,7 +14,7 @@ use crate::plugin::{self, Decision, Route};
 use crate::router::{Router, RouterDecision, Supplied};
 use crate::upstream::LocalCluster;
 
-/// What to do with a request.
+/// The next step for a request.
 pub(super) enum Choice {
     /// Send it to a server.
     Forward(Outgoing),

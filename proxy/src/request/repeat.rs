@@ -24,7 +24,7 @@ pub(super) struct Attempts {
     pub(super) avoid: Vec<EndpointId>,
     /// Connections that the request can use.
     pub(super) reuse: Reuse,
-    /// What the connection must support.
+    /// Requirements on the connection.
     pub(super) needs: Needs,
     /// The decision's limit on attempts, which replaces the backend's `retry.attempts`.
     limit: Option<u8>,

@@ -41,7 +41,7 @@ pub struct Publication {
     pub number: Option<u32>,
     /// Configuration of the stage.
     pub stage: config::Stage,
-    /// What puts it into service.
+    /// The cause that puts it into service.
     pub cause: Cause,
     /// When it was requested; None if it was not requested.
     pub order: Option<Ticket>,

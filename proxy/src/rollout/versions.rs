@@ -31,7 +31,7 @@ pub struct Published {
     pub active: Arc<Version>,
     /// Its configuration.
     pub stage: config::Stage,
-    /// What put it into service.
+    /// The cause that put it into service.
     pub cause: Cause,
     /// The number of the next version.
     pub next: u32,
@@ -66,13 +66,13 @@ pub struct RetiredVersion {
     pub version: Arc<Version>,
     /// Its configuration.
     pub stage: config::Stage,
-    /// What put it into service.
+    /// The cause that put it into service.
     pub cause: Cause,
     /// Why it was retired.
     pub reason: Retirement,
 }
 
-/// What put a version into service or on trial.
+/// The cause that put a version into service or on trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
     /// It was configured when the process started.

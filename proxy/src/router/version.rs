@@ -85,7 +85,7 @@ pub struct WorkerEvent {
     pub stage: StageId,
     /// The version's number.
     pub number: u32,
-    /// What happened.
+    /// The fault that occurred.
     pub kind: WorkerEventKind,
 }
 

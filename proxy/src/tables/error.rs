@@ -28,7 +28,7 @@ pub enum TableError {
     Line {
         /// Line number, counted from 1.
         line: usize,
-        /// What is wrong there.
+        /// The mistake at that line.
         mistake: Mistake,
     },
     /// The file is valid, but a manual change names a backend that the new configuration does not

@@ -254,7 +254,7 @@ pub(super) fn preferred(
         .map(|(candidate, _)| candidate)
 }
 
-/// Returns how much a key prefers a candidate. Of two candidates, each is preferred by a share of
+/// Returns how much a key prefers a candidate. Each of two candidates is preferred by a share of
 /// the keys that is proportional to its weight (Schindelhauer and Schomaker, Weighted Distributed
 /// Hash Tables).
 fn score(key: u64, token: u64, weight: u32, is_even: bool) -> f64 {

@@ -73,7 +73,7 @@ struct Sources {
     retired: Vec<Arc<EndpointSet>>,
 }
 
-/// What an operator has set for a server, instead of its configuration.
+/// Settings that an operator has made for a server, instead of its configuration.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ServerOverride {
     /// Whether the server accepts requests.

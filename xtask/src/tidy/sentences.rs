@@ -59,9 +59,10 @@ fn of_lines<'a>(lines: impl Iterator<Item = (usize, &'a str)>) -> Vec<Sentence> 
             split(&mut paragraph, &mut found);
         } else if trimmed.starts_with('|') {
             split(&mut paragraph, &mut found);
-            for cell in trimmed.split('|') {
+            // A cell can be a list, with semicolons between its items.
+            for item in trimmed.split('|').flat_map(|cell| cell.split("; ")) {
                 paragraph.line = number;
-                cell.trim().clone_into(&mut paragraph.text);
+                item.trim().clone_into(&mut paragraph.text);
                 split(&mut paragraph, &mut found);
             }
         } else {

@@ -44,7 +44,7 @@ impl Search<'_> {
                 None => Ok(None),
             };
         };
-        // A server can have several addresses. One that fails is not tried again.
+        // A server can have several addresses. A server that fails is not tried again.
         while let Some(position) = self.of_server(name) {
             let failed = self.failure_count();
             let lease = self.bound_to(position, bound).await?;

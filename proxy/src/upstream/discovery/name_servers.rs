@@ -310,7 +310,7 @@ pub(super) fn timed_out() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "no answer in time")
 }
 
-/// What one answer yields.
+/// The records of one answer.
 #[derive(Debug, PartialEq, Eq)]
 struct Found {
     /// The name itself, or the name that it is an alias of.
