@@ -175,7 +175,7 @@ impl TlsStream {
 
     /// Reads ciphertext once, and returns how much plaintext was put into `buffer`.
     ///
-    /// Reads no more than fits into `buffer`, or [`READ_LEN`] if that is more. What is left in the
+    /// Reads no more than fits into `buffer`, or [`READ_LEN`] if that is more. The rest in the
     /// session is therefore always below its limit.
     fn fill(&mut self, source: Source, buffer: &mut [u8]) -> io::Result<usize> {
         if !self.is_bulk {
