@@ -85,7 +85,7 @@ enum Command {
     /// timeout.drain. A second signal ends the process at once. SIGHUP reloads the configuration.
     /// SIGUSR2 starts the program again and hands the sockets over to it.
     Run(ConfigFlag),
-    /// Check a configuration: report all mistakes at once, including those in its plugins.
+    /// Check a configuration: report all mistakes at once, including those that its plugins find.
     ///
     /// Loads and configures the plugins. Opens no socket. If all is well, exits with 0 and prints
     /// only what the plugins log. When started as root, accesses files as the configured user, as a

@@ -317,7 +317,7 @@ pub enum Mode {
 /// `[frontend.NAME.hsts]`: how long browsers must use only `https` (RFC 6797).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hsts {
-    /// How long browsers remember it. Default 365 days.
+    /// Time for which browsers remember the rule. Default 365 days.
     pub max_age: Duration,
     /// Whether it applies to subdomains, too. Default false.
     pub include_subdomains: bool,
@@ -424,7 +424,7 @@ pub struct TrustedProxies {
 }
 
 impl TrustedProxies {
-    /// Reports whether `address`, in canonical form, is trusted.
+    /// Returns whether `address`, in canonical form, is trusted.
     pub fn contains(&self, address: &IpAddr) -> bool {
         self.networks
             .iter()

@@ -113,7 +113,7 @@ impl ConnectionLimiter {
     }
 }
 
-/// Reports whether `own` is over an eighth more than `least`. Handing over costs a wake-up, and
+/// Returns whether `own` is over an eighth more than `least`. Handing over costs a wake-up, and
 /// many connections even out by themselves.
 fn is_clearly_more(own: usize, least: usize) -> bool {
     own > least + least / 8

@@ -184,7 +184,7 @@ impl Control {
         let _ = successor.wait_for(Option::is_some).await;
     }
 
-    /// Reports whether another process has replaced this one.
+    /// Returns whether another process has replaced this one.
     pub fn has_successor(&self) -> bool {
         self.0.successor.borrow().is_some()
     }

@@ -100,12 +100,12 @@ impl Demo {
         })
     }
 
-    /// The proxy's configuration file, in a temporary folder.
+    /// Returns the path of the proxy's configuration file, in a temporary folder.
     pub fn config(&self) -> &Path {
         self.config.path()
     }
 
-    /// The text that the terminal shows once the proxy listens.
+    /// Returns the text that the terminal shows once the proxy listens.
     pub fn banner(&self) -> String {
         let Servers {
             port,

@@ -1,6 +1,6 @@
 //! The client side: accepted connections, and HTTP on them.
 //!
-//! A connection contains only facts; the state of a request is in its `request::context`.
+//! A connection has no state of a request: that is in the `request::context` of each request.
 
 pub mod http1;
 pub mod http2;

@@ -24,7 +24,11 @@ pub struct Frontend {
     rules: RefCell<Rc<Rules>>,
 }
 
-/// Rules for the requests of one frontend. A request keeps the rules that it started with.
+/// Rules for the requests of one frontend.
+///
+/// Each request has an `Rc` of the rules in force when its head was complete. It gets the current
+/// ones after a wait for its body or for an instance, and after an attempt that got no connection
+/// to a server.
 #[derive(Debug)]
 pub struct Rules {
     /// Configuration of the frontend.
@@ -138,7 +142,7 @@ impl Frontend {
         Rc::clone(&self.rules.borrow())
     }
 
-    /// Replaces the rules for requests that start from now on.
+    /// Replaces the rules for later requests, and for requests in progress that are routed later.
     pub fn set_rules(&self, mut rules: Rules) {
         rules.sockets.remember(&self.rules().sockets);
         *self.rules.borrow_mut() = Rc::new(rules);

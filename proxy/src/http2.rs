@@ -36,13 +36,13 @@ const SEND_BUFFER: usize = 32 * 1024;
 /// Largest frame that a peer may send: the initial value of RFC 9113, section 4.2.
 const FRAME_SIZE: u32 = 16_384;
 
-/// Reason for which a connection or a stream ended early.
+/// Reason why a connection or a stream ended early.
 #[derive(Debug, Error)]
 #[error("{0}")]
 pub struct Http2Error(#[source] h2::Error);
 
 impl Http2Error {
-    /// Reports whether the peer states that it has not processed the request, so that it is safe to
+    /// Returns whether the peer states that it has not processed the request, so that it is safe to
     /// send the request again (RFC 9113, section 8.7).
     pub fn is_unprocessed(&self) -> bool {
         let reason = self.0.reason();
@@ -52,17 +52,17 @@ impl Http2Error {
         self.0.is_remote() && is_refused || is_behind
     }
 
-    /// Reports whether only this stream was reset, as opposed to a GOAWAY for the connection.
+    /// Returns whether only this stream was reset, as opposed to a GOAWAY for the connection.
     pub fn is_refused(&self) -> bool {
         self.0.is_reset()
     }
 
-    /// Reports whether the server accepts this request only over HTTP/1.1 (RFC 9113, section 7).
+    /// Returns whether the server accepts this request only over HTTP/1.1 (RFC 9113, section 7).
     pub fn requires_http1(&self) -> bool {
         self.0.reason() == Some(h2::Reason::HTTP_1_1_REQUIRED)
     }
 
-    /// Reports whether the connection is lost, as opposed to a reset of the stream.
+    /// Returns whether the connection is lost, as opposed to a reset of the stream.
     pub fn is_of_connection(&self) -> bool {
         self.0.is_io() || self.0.is_go_away()
     }

@@ -89,7 +89,7 @@ impl Router {
         Router::new(stages.collect(), worker)
     }
 
-    /// Replaces the stages by those of another configuration, of which there is at least one.
+    /// Replaces the stages with those of another configuration, which has at least one.
     ///
     /// Stages that are kept retain their instances and their cached decisions, even at a new
     /// position. Requests that wait for an instance of another stage are routed again.

@@ -53,7 +53,7 @@ struct Site {
     /// The certificate that was issued at run time.
     issued: Option<Identity>,
     mode_servers: Vec<ModeServer>,
-    /// Why its files were last refused. Kept so that each reason is reported once.
+    /// Reason why its files were last refused. Kept so that each reason is reported once.
     refusal: Option<String>,
 }
 

@@ -1,5 +1,5 @@
-//! Logging: the subscriber that writes log lines, and the record of each request. Counters for
-//! metrics.
+//! Logging: the subscriber that writes log lines, and the record of each request. Also the counters
+//! for metrics.
 //!
 //! Owns the destination, format and level of log lines. Writing a line never waits for the output:
 //! lines pass through a bounded queue to a dedicated thread, and lines that do not fit are dropped
@@ -47,7 +47,7 @@ use self::sink::{Output, Sink};
 use self::switch::LevelSwitch;
 use crate::config;
 
-/// Why logging could not start.
+/// Reason why logging could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// The log file cannot be opened for appending.

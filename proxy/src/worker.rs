@@ -44,7 +44,8 @@ pub struct WorkerInputs {
     pub drain: watch::Receiver<DrainState>,
     /// Commands to apply.
     pub commands: mpsc::UnboundedReceiver<Command>,
-    /// Number of server connections from which on idle ones are closed to make room for new ones.
+    /// Number of server connections at which idle ones start to be closed to make room for new
+    /// ones.
     pub max_upstream: usize,
     /// All workers, including this one.
     pub workers: Workers,

@@ -24,10 +24,10 @@ const MAX_STALLED: usize = 64 * 1024;
 const IDLE: usize = 500;
 /// Maximum memory of one idle connection. Without optimization, its future alone takes some of it.
 const MAX_IDLE: usize = 8 * 1024;
-/// Memory that may stay: the free buffers that a worker keeps, 32 of 16 KiB for each direction, and
-/// the free end of its heap, which can reach 1 MiB before it is returned. The stalled transfers
-/// take more.
-const SLACK: usize = 3 * 1024 * 1024;
+/// Memory that may stay: the free buffers that a worker keeps, 32 of 16 KiB for each direction, the
+/// free end of its heap, which can reach 1 MiB before it is returned, and fragments of the heap. The
+/// stalled transfers take more.
+const SLACK: usize = 7 * 512 * 1024;
 
 /// Returns the proxy's own memory in bytes, without the pages of its file.
 fn memory(proxy: &Proxy) -> anyhow::Result<usize> {

@@ -157,7 +157,7 @@ async fn a_second_candidate_replaces_the_first() -> anyhow::Result<()> {
     );
     let text = proxy.ctl(&["trials"]).await?;
     assert!(
-        text.contains("  superseded on ") && text.contains("  asked 1,"),
+        text.contains("  superseded on ") && text.contains("  calls 1,"),
         "{text}"
     );
     Ok(())

@@ -76,7 +76,7 @@ struct Target {
 /// Builds every guest, and checks the committed components against their sources.
 ///
 /// # Errors
-/// As [`run`].
+/// Same as [`run`].
 pub(crate) fn check() -> anyhow::Result<()> {
     run(&Options {
         names: Vec::new(),

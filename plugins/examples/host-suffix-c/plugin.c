@@ -39,8 +39,8 @@ static bool matches_line(const group *group, const suffix *suffix, pm_str line)
     return false;
 }
 
-/* Reports whether the connection is without HTTP. It has no fields then, but a host: its server
- * name. */
+/* Reports whether the rules are on Host and the connection is without HTTP. It has no fields then,
+ * but a host: its server name. */
 static bool has_no_http(const group *group, pm_request *request)
 {
     return group->is_host && pm_is_none(pm_version(request));

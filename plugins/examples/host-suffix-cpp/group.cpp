@@ -31,8 +31,8 @@ std::optional<std::string_view> Group::choose(const pointsman::Request &request)
     return way_.has_options() ? read(request) : ask(request);
 }
 
-// Reports whether the connection is without HTTP. It has no fields then, but a host: its server
-// name.
+// Reports whether the rules are on Host and the connection is without HTTP. It has no fields then,
+// but a host: its server name.
 bool Group::has_no_http(const pointsman::Request &request) const
 {
     return way_.is_host() && !request.version();

@@ -144,8 +144,8 @@ const Group = struct {
         return if (self.hasNoHttp(request)) request.ask(self.in_connection.?) else null;
     }
 
-    /// Reports whether the connection is without HTTP. It has no fields then, but a host: its
-    /// server name.
+    /// Reports whether the rules are on Host and the connection is without HTTP. It has no fields
+    /// then, but a host: its server name.
     fn hasNoHttp(self: *const Group, request: *pointsman.Request) bool {
         return self.way.isHost() and request.version() == null;
     }

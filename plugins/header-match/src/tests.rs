@@ -13,7 +13,7 @@ fn router(rules: &str) -> Result<Instance<HeaderMatch>, String> {
 #[test]
 fn conditions_share_questions() {
     for (part, expected) in [
-        // A part that is one text needs only one question, for the best of all texts.
+        // A part with a single value needs one question, which finds the best match of all texts.
         (r#""path":{"prefix":"/VALUE"}"#, 1),
         (r#""cookie":{"a":{"exact":"VALUE"}}"#, 1),
         (r#""method":"VALUE""#, 1),

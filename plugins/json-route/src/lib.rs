@@ -75,7 +75,7 @@ fn is_incomplete(request: &Request) -> bool {
     !request.body_is_complete() && request.body_prefix().is_some()
 }
 
-/// The response to a request whose body is incomplete (RFC 9110, section 15.5.14).
+/// Returns the response to a request whose body is incomplete (RFC 9110, section 15.5.14).
 fn refused() -> Decision {
     let response = Response::new(413)
         .header("content-type", "text/plain; charset=utf-8")

@@ -145,7 +145,8 @@ impl Config {
 }
 
 impl Bypass {
-    /// Returns the part of a request that must equal the secret, and the secret.
+    /// Checks the options. Returns the part of a request that must equal the secret, and the
+    /// secret.
     fn checked(self) -> Result<(String, Option<String>), Error> {
         let (key, kind, name) = match (self.header, self.cookie) {
             (Some(name), None) => ("bypass.header", "header", name),

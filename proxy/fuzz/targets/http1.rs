@@ -22,7 +22,8 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// Returns the limits of the second parser, because a written head can have a few more lines.
+/// Returns the limits of the second parser. They are higher, because a written head can have a few
+/// more lines.
 fn wider() -> Limits {
     let Limits {
         max_headers,

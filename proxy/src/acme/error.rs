@@ -13,7 +13,7 @@ use crate::transport::tls::CertificateError;
 /// Maximum length of a server's text that is copied to the log.
 const MAX_TEXT: usize = 1024;
 
-/// Why an order failed.
+/// Reason why an order failed.
 #[derive(Debug, Error)]
 pub enum OrderError {
     /// The server returned a problem document (RFC 8555, section 6.7).

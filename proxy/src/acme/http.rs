@@ -37,7 +37,7 @@ const MAX_HEAD: usize = 64 << 10;
 
 const AGENT: &str = concat!("pointsman/", env!("CARGO_PKG_VERSION"));
 
-/// Why a request got no usable response.
+/// Reason why a request got no usable response.
 #[derive(Debug, Error)]
 pub enum HttpError {
     /// The URL is not a valid `https` URL. Nothing is sent in the clear.

@@ -45,7 +45,7 @@ pub struct SiteStatus {
     pub not_after: Option<i64>,
     /// Time when the next order is due, in seconds since 1970. `None` while it is unknown.
     pub next: Option<i64>,
-    /// Why the last attempt failed. `None` after a success.
+    /// Reason why the last attempt failed. `None` after a success.
     pub error: Option<String>,
 }
 

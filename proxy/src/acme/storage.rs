@@ -35,7 +35,7 @@ use crate::transport::tls::{CertificateError, Identity, Role};
 /// Maximum number of bytes read from a file. Certificate chains take a few KiB.
 const MAX_FILE: u64 = 1 << 20;
 
-/// Why the storage cannot be used.
+/// Reason why the storage cannot be used.
 #[derive(Debug, Error)]
 pub enum StorageError {
     /// A system call failed.
@@ -125,7 +125,7 @@ pub(super) struct State {
     pub(super) failures: u32,
     /// Earliest time of the next attempt, in seconds since 1970.
     pub(super) next_try: i64,
-    /// Why the last attempt failed, for people.
+    /// Reason why the last attempt failed, as text for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<String>,
     /// Order that the next attempt resumes.

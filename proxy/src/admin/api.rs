@@ -53,7 +53,7 @@ pub struct Table {
     pub unsaved: u64,
     /// Whether the current file on disk was refused.
     pub failed: bool,
-    /// Why the file was refused. Null for clients that can only query.
+    /// Reason why the file was refused. Null for clients that can only query.
     pub error: Option<String>,
 }
 
@@ -153,7 +153,8 @@ pub struct Endpoint {
 /// Response to `GET /v1/plugins`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plugins {
-    /// For each stage the active version, then the earlier ones, the latest first.
+    /// For each stage the active version, then the one on trial, if any, then the earlier ones, the
+    /// latest first.
     pub versions: Vec<Version>,
 }
 
@@ -178,7 +179,7 @@ pub struct Version {
     pub state: String,
     /// When it was created, in seconds since 1970.
     pub since: u64,
-    /// Why it was created: `start`, `reload`, `file`, `swap`, `trial`, `promote`, `rollback` or
+    /// Cause of its creation: `start`, `reload`, `file`, `swap`, `trial`, `promote`, `rollback` or
     /// `faults`.
     #[serde(default)]
     pub cause: String,

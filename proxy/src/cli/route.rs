@@ -250,7 +250,8 @@ fn body_prefix(
     }))
 }
 
-/// Calls the stages in order until one decides. Adds the result of each to the report.
+/// Calls the stages in order until one decides, or fails and `on_fault` is not `next`. Adds the
+/// result of each to the report.
 fn ask(router: &mut Router, request: &mut Request<'_>, report: &mut Report) {
     for stage in router.stages_mut() {
         let ((decided, first), logged) = lines::collect(|| {

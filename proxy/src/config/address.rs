@@ -112,7 +112,7 @@ pub(super) fn nameserver(text: &str) -> Result<SocketAddr, AddressError> {
 }
 
 /// Parses an address or a network in CIDR form (RFC 4632). A network of IPv4-mapped addresses
-/// becomes IPv4, like the clients in it.
+/// becomes an IPv4 network, because the addresses of clients are converted in the same way.
 pub(super) fn network(text: &str) -> Result<IpNet, AddressError> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(IpNet::from(address.to_canonical()));

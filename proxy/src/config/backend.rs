@@ -24,7 +24,8 @@ pub struct Backend {
     pub resolve: Resolve,
     /// How a server is chosen for a request. Default [`Balance::LeastRequests`].
     pub balance: Balance,
-    /// Time that a recovered server takes to get its full share of requests. Default none.
+    /// Time that a server takes to get its full share of requests, after it has recovered or was
+    /// added to a running backend. Default none.
     pub slow_start: Option<Duration>,
     /// Active health checks. None: a server is up until requests to it fail.
     pub check: Option<Check>,
@@ -286,7 +287,7 @@ pub enum CheckKind {
 pub struct Statuses(pub Vec<std::ops::RangeInclusive<u16>>);
 
 impl Statuses {
-    /// Reports whether `status` is one of them.
+    /// Returns whether `status` is one of them.
     pub fn contains(&self, status: u16) -> bool {
         self.0.iter().any(|range| range.contains(&status))
     }

@@ -21,7 +21,7 @@ use super::units;
 #[derive(Default)]
 pub(super) struct Report {
     diagnostics: RefCell<Vec<Diagnostic>>,
-    /// Every key that was requested, so that a test can compare them with the manual.
+    /// Every key that was looked up, so that a test can compare the keys with the manual.
     known: RefCell<BTreeSet<String>>,
 }
 
@@ -30,7 +30,7 @@ impl Report {
         self.diagnostics.borrow_mut().push(diagnostic);
     }
 
-    /// Returns the errors and the requested keys.
+    /// Returns the errors and the keys that were looked up.
     pub(super) fn into_parts(self) -> (Vec<Diagnostic>, BTreeSet<String>) {
         (self.diagnostics.into_inner(), self.known.into_inner())
     }
@@ -113,7 +113,7 @@ impl<'a> Table<'a> {
         entry
     }
 
-    /// Reports whether the file has the key `name`, unless it was already taken.
+    /// Returns whether the file has the key `name`, unless it was already taken.
     pub(super) fn has(&self, name: &str) -> bool {
         self.entries.iter().any(|entry| entry.name == name)
     }
@@ -337,7 +337,7 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// Returns the value, text with `%`, as a percentage in `range`.
+    /// Returns the percentage, which must be text with a `%` and be in `range`.
     pub(super) fn percent(&self, range: RangeInclusive<u32>) -> Option<u32> {
         let read = match self.value() {
             DeValue::String(text) => units::percent(text),

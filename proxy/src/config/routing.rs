@@ -44,7 +44,7 @@ pub struct RoutingBody {
 }
 
 impl RoutingBody {
-    /// Reports whether the router waits for a body with these `Content-Type` lines.
+    /// Returns whether the router waits for a body with these `Content-Type` lines.
     pub fn is_for<'v>(&self, mut types: impl Iterator<Item = &'v [u8]>) -> bool {
         // With two of them, it is unknown which one the server uses.
         let (Some(content_type), None) = (types.next(), types.next()) else {
@@ -104,7 +104,7 @@ impl MediaRange {
         })
     }
 
-    /// Reports whether a `Content-Type` matches, regardless of its parameters.
+    /// Returns whether a `Content-Type` matches, regardless of its parameters.
     pub fn contains(&self, content_type: &[u8]) -> bool {
         let media_type = content_type.split(|&byte| byte == b';').next();
         let media_type = media_type.unwrap_or_default().trim_ascii();

@@ -108,7 +108,7 @@ impl Source {
         )
     }
 
-    /// Reports whether the file has the key `key_path`.
+    /// Returns whether the file has the key `key_path`.
     pub fn has_key(&self, key_path: &[&str]) -> bool {
         let (tree, _) = self.tree();
         let Some((last, tables)) = key_path.split_last() else {

@@ -40,7 +40,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Reports whether the plugin's purpose is to refuse requests, but a fault lets them through.
+    /// Returns whether the plugin's purpose is to refuse requests, but a fault lets them through.
     pub fn fails_open(&self) -> bool {
         let refuses = self.plugin == PluginSource::Bundled("address-list".to_owned());
         refuses && self.on_fault != OnFault::Reject

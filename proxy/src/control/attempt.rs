@@ -90,7 +90,7 @@ impl Control {
     /// None.
     ///
     /// # Errors
-    /// As [`attempt`](Self::attempt).
+    /// Same as [`attempt`](Self::attempt).
     pub(super) async fn attempt_load(
         &self,
         stage: &StageId,

@@ -1,4 +1,4 @@
-//! Reasons for which a change is refused.
+//! Reasons why a change is refused.
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ use crate::rollout::loader::VersionError;
 use crate::tables::{self, SaveError};
 use crate::telemetry::TelemetryError;
 
-/// Reason for which nothing was changed.
+/// Reason why nothing was changed.
 #[derive(Debug, Error)]
 pub enum ChangeError {
     /// There is no such frontend, or it has no router.
@@ -100,7 +100,7 @@ pub enum ChangeError {
 }
 
 impl ChangeError {
-    /// Reports whether the target of the change is gone, or the process is stopping.
+    /// Returns whether the target of the change is gone, or the process is stopping.
     pub(super) fn is_gone(&self) -> bool {
         matches!(
             self,

@@ -25,7 +25,7 @@ impl PendingTrials {
         });
     }
 
-    /// Reports whether the trial has been aborted.
+    /// Returns whether the trial has been aborted.
     pub(super) fn is_aborted(&self, ticket: Ticket) -> bool {
         let mut trials = self.0.iter();
         trials.any(|trial| trial.ticket == ticket && trial.is_aborted)

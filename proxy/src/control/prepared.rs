@@ -2,7 +2,9 @@
 //! resolved.
 //!
 //! Created before the workers start, and again for each reload, off the worker threads. Reuses what
-//! has not changed. Opens no socket and publishes nothing.
+//! has not changed: a cluster by its backend's name, servers and endpoints as `upstream::cluster`
+//! finds them, and a version by its frontend and the name of its stage, wherever that stage is in
+//! the router. Opens no socket and publishes nothing.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
@@ -86,7 +88,7 @@ pub(super) struct ActiveConfig {
     pub(super) workers: usize,
 }
 
-/// Reason for which a configuration cannot run.
+/// Reason why a configuration cannot run.
 #[derive(Debug, Error)]
 pub enum PrepareError {
     /// Something that it names is missing or does not fit; lists every mistake.
@@ -119,7 +121,7 @@ impl Prepared {
     /// Prepares a configuration that follows `active` and was requested at `order`. Blocks.
     ///
     /// # Errors
-    /// As [`new`](Self::new), and [`PrepareError::OnTrial`].
+    /// Same as [`new`](Self::new), and [`PrepareError::OnTrial`].
     pub(super) fn after(
         config: Config,
         source: Source,
@@ -224,7 +226,7 @@ impl Prepared {
         }
     }
 
-    /// Reports whether `active` is still the configuration that this one was prepared to follow.
+    /// Returns whether `active` is still the configuration that this one was prepared to follow.
     pub(super) fn is_current(&self, active: &ActiveConfig) -> bool {
         let mut stages = self.routers.iter().flatten();
         let backends = backend_names(&self.config);
@@ -461,7 +463,7 @@ fn locate_server(source: &Source, backend: &str, error: &ServerError) -> Errors 
     }
 }
 
-/// Reports whether the backends of both configurations have the same names, in any order.
+/// Returns whether the backends of both configurations have the same names, in any order.
 fn has_same_names(active: &Config, now: &Config) -> bool {
     let [active, now] = [active, now].map(|config| -> BTreeSet<&str> {
         let backends = config.backends.iter();

@@ -15,7 +15,7 @@ use crate::rollout::ticket::Ticket;
 use crate::rollout::versions::{Cause, RetiredVersion, TrialEnd};
 use crate::router::version::Version;
 
-/// Reason for which a stage goes back.
+/// Reason why a stage goes back.
 #[derive(Debug, Clone, Copy)]
 enum Reason {
     /// An operator requested it.

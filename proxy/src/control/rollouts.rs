@@ -35,7 +35,7 @@ impl Control {
     /// active version. Replaces a rollout under way.
     ///
     /// # Errors
-    /// As [`swap`](Self::swap), and [`ChangeError::Aborted`].
+    /// Same as [`swap`](Self::swap), and [`ChangeError::Aborted`].
     pub async fn start_rollout(
         &self,
         stage: &StageId,

@@ -189,7 +189,7 @@ struct InService<'a> {
     has_same_backends: bool,
 }
 
-/// Reason for which there is no version for a stage.
+/// Reason why there is no version for a stage.
 enum StageError {
     Version(VersionError),
     /// The version with this number is on trial.

@@ -133,10 +133,10 @@ impl State {
         })
     }
 
-    /// Reports whether a task still matches the configuration in force.
+    /// Returns whether a task still matches the configuration in force.
     ///
     /// # Errors
-    /// As [`task`](Self::task).
+    /// Same as [`task`](Self::task).
     pub(super) fn check_commit(&self, task: &LoadTask) -> Result<CommitCheck, ChangeError> {
         let now = self.task(&task.id)?;
         Ok(if now.is_same_as(task) {

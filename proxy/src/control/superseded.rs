@@ -27,7 +27,7 @@ impl Superseded {
         }
     }
 
-    /// Reports whether enough time has passed that no request reads them any more.
+    /// Returns whether enough time has passed that no request reads them any more.
     pub(super) fn is_over(&self) -> bool {
         self.since.elapsed() >= SUPERSEDED_TIME
     }

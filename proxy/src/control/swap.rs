@@ -41,7 +41,7 @@ impl Control {
     /// Puts the configured file into service if it has changed since it was last read.
     ///
     /// # Errors
-    /// As [`swap`](Self::swap).
+    /// Same as [`swap`](Self::swap).
     pub(super) async fn refresh(&self, stage: &StageId) -> Result<(), ChangeError> {
         let ticket = self.begin()?;
         for _ in 0..MAX_ATTEMPTS {

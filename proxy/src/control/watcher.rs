@@ -54,7 +54,8 @@ struct Watched {
     user: User,
     path: PathBuf,
     fingerprint: Fingerprint,
-    /// When the file is loaded unless it changes again; None if it has been loaded.
+    /// Time at which the file will be loaded unless it changes again before; None if it has been
+    /// loaded.
     due: Option<Instant>,
     /// `true` while the file is being loaded. If it changes meanwhile, it is loaded again
     /// afterwards.
@@ -243,7 +244,7 @@ fn fingerprint(path: &Path) -> Fingerprint {
 }
 
 impl Watched {
-    /// Reports whether the file must be loaded now: it has changed, and has been stable for long
+    /// Returns whether the file must be loaded now: it has changed, and has been stable for long
     /// enough. Marks it as not due.
     fn is_due(&mut self) -> bool {
         let fingerprint = fingerprint(&self.path);
@@ -268,7 +269,7 @@ impl Watched {
             Outcome::Done => self.pause = Duration::ZERO,
             Outcome::TryAgain => {
                 self.pause = (self.pause * 2).clamp(FIRST_RETRY_PAUSE, MAX_RETRY_PAUSE);
-                // Keeps the earlier time if the file has changed meanwhile.
+                // If the file has changed meanwhile, the time set by that change stays.
                 self.due.get_or_insert(Instant::now() + self.pause);
             }
         }

@@ -96,7 +96,7 @@ pub(super) fn refuse_method(method: &Method) -> Option<Answer> {
     })
 }
 
-/// A response of plain text.
+/// Creates a response of plain text.
 pub(super) fn plain(status: StatusCode, text: &'static str) -> Answer {
     let mut response = Response::new(Full::from(text));
     *response.status_mut() = status;
@@ -123,7 +123,7 @@ pub(super) fn origin(headers: &HeaderMap) -> Option<HeaderValue> {
     headers.get(ORIGIN).cloned()
 }
 
-/// Reports whether an origin is under `localhost`. Other pages on the web can reach loopback too,
+/// Returns whether an origin is under `localhost`. Other pages on the web can reach loopback too,
 /// but must neither read nor send messages of the demo.
 pub(super) fn is_local(origin: &HeaderValue) -> bool {
     let host = origin

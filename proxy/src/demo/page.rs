@@ -63,8 +63,8 @@ fn swap(config: &ConfigFile, headers: &HeaderMap) -> Answer {
     }
 }
 
-/// One file for the browser, three for people who edit it. The placeholders are in a form that
-/// neither CSS nor JavaScript has.
+/// Joins the three files that people edit into one for the browser. The placeholders are in a form
+/// that neither CSS nor JavaScript has.
 fn html(port: u16) -> String {
     include_str!("page.html")
         .replace("@style@", include_str!("page.css"))

@@ -30,7 +30,7 @@ pub(super) enum Policy {
 }
 
 impl Policy {
-    /// The bundled plugin's name.
+    /// Returns the bundled plugin's name.
     pub(super) fn plugin(self) -> &'static str {
         match self {
             Self::HostSuffix => "host-suffix",
@@ -56,7 +56,7 @@ impl Policy {
         }
     }
 
-    /// The configuration, as a user would write it.
+    /// Returns the configuration, as a user would write it.
     pub(super) fn config(self, servers: Servers) -> String {
         let Servers {
             port,

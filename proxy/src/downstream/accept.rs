@@ -30,7 +30,7 @@ use crate::transport::tls::{HandshakeError, ServerTls};
 /// The first bytes that every HTTP/2 client sends (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Reason for which a connection ends before its protocol begins.
+/// Reason why a connection ends before its protocol begins.
 #[derive(Debug, Error)]
 enum AcceptError {
     /// The PROXY header that the configuration requires from this peer is missing or invalid.
@@ -72,7 +72,7 @@ enum Protocol {
     Challenge,
 }
 
-/// Reports whether connections on this bind need this stage before their protocol begins.
+/// Returns whether connections on this bind need this stage before their protocol begins.
 pub(super) fn is_needed(mode: Mode, bind: &LocalBind) -> bool {
     let config = &bind.config;
     mode == Mode::Tcp || bind.tls.is_some() || config.proxy_protocol.is_some() || config.h2c
@@ -210,7 +210,7 @@ async fn within<T>(
     }
 }
 
-/// Reports whether the peer is a proxy that must send a PROXY header. Detecting the header by its
+/// Returns whether the peer is a proxy that must send a PROXY header. Detecting the header by its
 /// first bytes instead would let every client choose its address.
 fn must_send_header(accept: &AcceptProxy, peer: Peer) -> bool {
     match peer {

@@ -71,7 +71,7 @@ impl HeadReader {
         self.is_partial = false;
     }
 
-    /// Reports whether the current request is the first of its connection.
+    /// Returns the position of the current request: the first of its connection, or a later one.
     pub(super) fn position(&self) -> RequestPosition {
         if self.served == 0 {
             RequestPosition::First

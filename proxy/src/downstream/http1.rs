@@ -252,7 +252,8 @@ impl Connection {
             .map_or(Next::Close, |()| after(wire, persistence, Instant::now()))
     }
 
-    /// Sends an error reply to an invalid request.
+    /// Replies to a request whose head is invalid or did not arrive in time, and ends the
+    /// connection.
     async fn refuse(
         &self,
         mut wire: Box<Wire>,
@@ -339,7 +340,7 @@ impl Connection {
     }
 }
 
-/// Reports whether closing the connection cannot cause a reset: the client has sent nothing that is
+/// Returns whether closing the connection cannot cause a reset: the client has sent nothing that is
 /// unread.
 fn is_done(wire: &mut Wire) -> bool {
     wire.is_body_complete() && wire.input().is_empty() && wire.io.has_nothing_to_read()

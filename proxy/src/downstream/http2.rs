@@ -176,7 +176,7 @@ impl Waits {
         task.waker().wake_by_ref();
     }
 
-    /// Reports whether a connection without streams must be closed. Starts to drain it when it has
+    /// Returns whether a connection without streams must be closed. Starts to drain it when it has
     /// been idle for too long.
     fn poll_idle(&mut self, http2: &mut Http2, task: &mut Task<'_>) -> bool {
         if http2.has_streams() {
@@ -202,7 +202,7 @@ impl Waits {
         false
     }
 
-    /// Reports whether the client has accepted nothing for `timeout.client`.
+    /// Returns whether the client has accepted nothing for `timeout.client`.
     fn poll_stalled(&mut self, http2: &Http2, task: &mut Task<'_>) -> bool {
         if http2.is_blocked() {
             let moved = http2.moved();

@@ -60,7 +60,7 @@ impl Listener {
     /// Binds a TCP socket.
     ///
     /// # Errors
-    /// Those of `bind(2)` and `listen(2)`.
+    /// Errors of `bind(2)` and `listen(2)`.
     pub fn tcp(
         address: std::net::SocketAddr,
         backlog: u32,
@@ -100,7 +100,7 @@ impl Listener {
     ///
     /// # Errors
     /// `AddrInUse` if another process listens, `AlreadyExists` if the file is not a socket, and
-    /// those of `bind(2)`, `listen(2)` and `prepare`.
+    /// errors of `bind(2)`, `listen(2)` and `prepare`.
     pub fn unix(
         path: &PathBuf,
         backlog: u32,
@@ -138,7 +138,7 @@ impl Listener {
     ///
     /// # Errors
     /// `InvalidInput` if it is not a listening TCP socket or a listening Unix socket with a file,
-    /// and those of `getsockopt(2)` and `setsockopt(2)`.
+    /// and errors of `getsockopt(2)` and `setsockopt(2)`.
     pub fn adopt(descriptor: OwnedFd) -> io::Result<Listener> {
         let refuse = |why| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         let socket = Socket::from(descriptor);
@@ -177,7 +177,7 @@ impl Listener {
     /// Duplicates the descriptor, so that another worker can accept from the same socket.
     ///
     /// # Errors
-    /// Those of `dup(2)`.
+    /// Errors of `dup(2)`.
     pub fn try_clone(&self) -> io::Result<Listener> {
         Ok(Listener {
             socket: self.socket.try_clone()?,

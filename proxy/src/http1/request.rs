@@ -177,7 +177,7 @@ fn persistence(options: ConnectionOptions, version: Version) -> Persistence {
     }
 }
 
-/// Returns whether the client waits for `100 Continue` before it sends `body`.
+/// Returns what the client expects: whether it waits for `100 Continue` before it sends `body`.
 #[inline]
 pub fn expectation(head: &mut RequestHead, body: BodyLength) -> Expectation {
     if head.fields().has(FieldKind::Expect) {

@@ -48,7 +48,7 @@ impl Incoming {
         }
     }
 
-    /// Reports whether some data has already arrived. `cx` is woken when more arrives.
+    /// Returns whether some data has already arrived. `cx` is woken when more arrives.
     pub(super) fn has_begun(&mut self, cx: &mut Context<'_>) -> bool {
         // An error is left for the next read to report.
         self.poll(cx).is_ready() && !self.data.is_empty()
@@ -125,7 +125,7 @@ impl Incoming {
         Poll::Ready(Ok(None))
     }
 
-    /// Reports whether the buffered data ends the body, without trailers.
+    /// Returns whether the buffered data ends the body, without trailers.
     pub(super) fn is_final(&self) -> bool {
         let stream = self.stream.as_ref();
         stream.is_some_and(RecvStream::is_end_stream) && self.trailers.is_none()

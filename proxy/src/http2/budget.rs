@@ -146,7 +146,7 @@ impl Budget {
         }
     }
 
-    /// Reports whether the peer has sent a whole frame.
+    /// Returns whether the peer has sent a whole frame.
     pub(super) fn has_frame(&self) -> bool {
         self.received.has_first
     }

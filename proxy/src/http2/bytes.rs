@@ -57,7 +57,7 @@ impl ByteStream {
     /// Ready when a write can make progress.
     ///
     /// # Errors
-    /// As [`poll_read_ready`](Self::poll_read_ready).
+    /// Same as [`poll_read_ready`](Self::poll_read_ready).
     pub fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // Reserves one byte, because the length of the write is not known yet.
         self.outgoing.poll_room(1, cx)
@@ -74,7 +74,7 @@ impl ByteStream {
     /// Ends the sending direction; reading continues.
     ///
     /// # Errors
-    /// As [`poll_read_ready`](Self::poll_read_ready).
+    /// Same as [`poll_read_ready`](Self::poll_read_ready).
     pub fn shutdown_write(&mut self) -> io::Result<()> {
         self.outgoing.end(None, &Fields::default())
     }

@@ -88,7 +88,7 @@ impl Drop for Driver {
     }
 }
 
-/// Reason for which a request was not sent.
+/// Reason why a request was not sent.
 #[derive(Debug, Error)]
 pub enum SendError {
     /// The connection accepts no further requests.
@@ -102,7 +102,7 @@ pub enum SendError {
     NoWebSockets,
 }
 
-/// Reason for which there is no response.
+/// Reason why there is no response.
 #[derive(Debug, Error)]
 pub enum ResponseFailure {
     /// The stream or the connection has failed.
@@ -166,14 +166,14 @@ impl Connection {
         Ok((connection, driver))
     }
 
-    /// Reports whether another request can be sent at once.
+    /// Returns whether another request can be sent at once.
     pub fn has_room(&mut self) -> bool {
         let max = self.max_streams.min(self.send.current_max_send_streams());
         let max = max.min(self.shared.limit.get());
         self.is_open() && self.shared.active.get() < max
     }
 
-    /// Reports whether the connection accepts further requests: it is neither closed nor has the
+    /// Returns whether the connection accepts further requests: it is neither closed nor has the
     /// server sent GOAWAY.
     pub fn is_open(&mut self) -> bool {
         let mut nobody = Context::from_waker(Waker::noop());
@@ -312,7 +312,7 @@ impl Stream {
         self.heads + self.incoming.received() + sent
     }
 
-    /// Reports whether the whole response has been read.
+    /// Returns whether the whole response has been read.
     pub fn is_body_complete(&self) -> bool {
         self.incoming.is_complete()
     }

@@ -41,12 +41,12 @@ impl Watch {
         self.received.get()
     }
 
-    /// Reports whether output is waiting for the socket.
+    /// Returns whether output is waiting for the socket.
     pub(super) fn is_blocked(&self) -> bool {
         self.is_blocked.get()
     }
 
-    /// Reports whether the peer has sent a whole frame.
+    /// Returns whether the peer has sent a whole frame.
     pub(super) fn has_frame(&self) -> bool {
         self.budget.borrow().has_frame()
     }

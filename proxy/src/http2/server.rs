@@ -141,12 +141,12 @@ impl Connection {
         self.watch.violation()
     }
 
-    /// Reports whether any stream is open.
+    /// Returns whether any stream is open.
     pub fn has_streams(&self) -> bool {
         self.h2.has_streams()
     }
 
-    /// Reports whether output is waiting because the client does not read.
+    /// Returns whether output is waiting because the client does not read.
     pub fn is_blocked(&self) -> bool {
         self.watch.is_blocked()
     }
@@ -217,7 +217,7 @@ impl Stream {
         self.incoming.limit(limit);
     }
 
-    /// Reports whether part of the request's body has already arrived.
+    /// Returns whether part of the request's body has already arrived.
     pub fn has_early_body(&mut self, cx: &mut Context<'_>) -> bool {
         !self.is_tunnel && self.incoming.has_begun(cx)
     }
@@ -235,7 +235,7 @@ impl Stream {
         self.incoming.poll_prefix(enough, cx)
     }
 
-    /// Reports whether the whole request body has been read.
+    /// Returns whether the whole request body has been read.
     pub fn is_body_complete(&self) -> bool {
         self.incoming.is_complete()
     }

@@ -13,7 +13,7 @@ pub(super) struct Shared {
     pub(super) watch: Rc<Watch>,
     /// Number of requests that have a stream, or are about to get one.
     pub(super) active: Cell<usize>,
-    /// When the last request ended.
+    /// When the last active request ended.
     pub(super) idle_since: Cell<Instant>,
     pub(super) has_ended: Cell<bool>,
     /// Maximum number of concurrent requests, lowered when the server refuses a stream.

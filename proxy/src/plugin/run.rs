@@ -284,18 +284,18 @@ impl Plugin {
         })
     }
 
-    /// Whether the plugin has a snapshot for this configuration and environment.
+    /// Returns whether the plugin has a snapshot for this configuration and environment.
     pub fn has_snapshot_for(&self, config: &str, environment: &Environment) -> bool {
         let snapshot = self.snapshot.as_ref();
         snapshot.is_some_and(|snapshot| snapshot.fits(config, environment))
     }
 
-    /// Whether its instances start from a snapshot.
+    /// Returns whether its instances start from a snapshot.
     pub fn has_snapshot(&self) -> bool {
         self.snapshot.is_some()
     }
 
-    /// Whether the plugin runs on this engine.
+    /// Returns whether the plugin runs on this engine.
     pub fn is_on(&self, engine: &Engine) -> bool {
         self.engine.is(engine)
     }
@@ -357,7 +357,7 @@ impl Plugin {
         )
     }
 
-    /// Whether the host offers an import of this name.
+    /// Returns whether the host offers an import of this name.
     pub fn is_offered(import: &str) -> bool {
         link::is_offered(import)
     }
@@ -372,7 +372,7 @@ impl Plugin {
         &self.sha256
     }
 
-    /// Reports whether the code was compiled by [`load`](Self::load) or read from the cache.
+    /// Returns where the code came from: compiled by [`load`](Self::load), or read from the cache.
     pub fn origin(&self) -> Origin {
         let snapshot = self.snapshot.as_ref();
         let code = snapshot.map_or(&*self.code, |snapshot| &snapshot.code);
@@ -416,8 +416,8 @@ impl Plugin {
     /// start and its first decision share `deadline`.
     ///
     /// # Errors
-    /// As [`instantiate`](Self::instantiate). After [`Fault::Deadline`] or [`Fault::Waits`], start
-    /// the instance on another thread.
+    /// Same as [`instantiate`](Self::instantiate). After [`Fault::Deadline`] or [`Fault::Waits`],
+    /// start the instance on another thread.
     pub fn instantiate_on_worker(
         &self,
         settings: &Settings,

@@ -351,7 +351,7 @@ impl Case {
         self.body.as_ref()
     }
 
-    /// Whether a decision is expected, not a rejected configuration.
+    /// Returns whether a decision is expected, not a rejected configuration.
     pub fn is_decided(&self) -> bool {
         self.request.expect.refused.is_none()
     }

@@ -116,7 +116,7 @@ mod tests {
         text.lines().map(str::to_owned).collect()
     }
 
-    /// Whether a file of an SDK's folder is for developers of the SDK, not for its users.
+    /// Returns whether a file of an SDK's folder is for developers of the SDK, not for its users.
     fn stays(path: &str) -> bool {
         let top = path.split('/').next().unwrap_or(path);
         let is_test_file = path.ends_with("_test.go") || path.ends_with("/tests.rs");

@@ -1,4 +1,4 @@
-//! Reasons for which the process could not start.
+//! Reasons why the process could not start.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::limits::LimitError;
 use super::privileges::PrivilegeError;
 
-/// Reason for which the process could not start.
+/// Reason why the process could not start.
 #[derive(Debug, Error)]
 pub enum StartError {
     /// There are too few file descriptors.

@@ -22,7 +22,7 @@ const FLAGS: OFlags = OFlags::PATH
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
 
-/// Reports whether only root can change the entries of a folder.
+/// Returns whether only root can change the entries of a folder.
 pub(super) fn is_roots_alone(metadata: &Metadata) -> bool {
     metadata.uid() == 0 && metadata.mode() & 0o022 == 0
 }
@@ -31,7 +31,7 @@ pub(super) fn is_roots_alone(metadata: &Metadata) -> bool {
 /// user may have created a link on the path.
 ///
 /// # Errors
-/// Those of `openat(2)`, `mkdirat(2)` and `readlinkat(2)`.
+/// Errors of `openat(2)`, `mkdirat(2)` and `readlinkat(2)`.
 pub(super) fn open(path: &Path, create: bool) -> io::Result<Option<File>> {
     let start = openat(CWD, ".", FLAGS, Mode::empty())?;
     walk(start.into(), path, create, &mut 0)

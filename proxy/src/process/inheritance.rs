@@ -74,7 +74,7 @@ struct Passed {
     is_lent: bool,
 }
 
-/// Reason for which sockets named in the environment cannot be inherited.
+/// Reason why sockets named in the environment cannot be inherited.
 #[derive(Debug, Error)]
 pub enum InheritError {
     /// The variable is malformed.
@@ -105,7 +105,7 @@ pub enum InheritError {
     },
 }
 
-/// Reason for which no other process has replaced this one.
+/// Reason why no other process has replaced this one.
 #[derive(Debug, Error)]
 pub(super) enum UpgradeError {
     /// The program cannot be started.
@@ -143,7 +143,7 @@ impl Inherited {
             let parsed = text.parse().map(Some);
             parsed.map_err(|_| wrong(name, format!("`{text}` is not a number")))
         };
-        // The variables are for another process, which has started this one.
+        // No sockets were passed, or only to another process, such as the parent.
         if number("LISTEN_PID")? != Some(std::process::id()) {
             return Ok(Inherited::default());
         }
@@ -192,7 +192,7 @@ impl Inherited {
         })
     }
 
-    /// Reports whether a predecessor waits for this process to be ready.
+    /// Returns whether a predecessor waits for this process to be ready.
     pub(super) fn has_predecessor(&self) -> bool {
         self.predecessor.is_some()
     }

@@ -36,9 +36,9 @@ pub enum LimitError {
     TooLow {
         /// The configured `max_connections`.
         connections: u32,
-        /// Descriptors that this many connections need.
+        /// Descriptors that the process needs with this many connections.
         needed: u64,
-        /// Those of `needed` that are not for connections.
+        /// Part of `needed` that is not for connections.
         reserved: u64,
         /// Maximum number of descriptors.
         limit: u64,
@@ -186,7 +186,7 @@ mod tests {
     fn descriptors_are_reserved_for_workers_and_sockets() {
         let reserved = |workers, ip, unix| reserve(workers, Addresses { ip, unix });
         assert_eq!(reserved(1, 0, 0), FOR_PROCESS + FOR_WORKER);
-        // 32 workers with 16 addresses have 1,152 descriptors open for them at rest.
+        // At rest, 32 workers with 16 addresses have 1,152 descriptors open.
         let sockets = 32 * 16 * FOR_SOCKET;
         assert_eq!(reserved(32, 16, 0), FOR_PROCESS + 32 * FOR_WORKER + sockets);
         assert_eq!(reserved(4, 0, 1), FOR_PROCESS + 4 * FOR_WORKER + 6);

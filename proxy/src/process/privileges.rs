@@ -12,7 +12,7 @@ use rustix::thread::{
 };
 use thiserror::Error;
 
-/// Reason for which the process does not run as the configured user or group.
+/// Reason why the process does not run as the configured user or group.
 #[derive(Debug, Error)]
 pub enum PrivilegeError {
     /// There is no such user.
@@ -69,7 +69,7 @@ impl Account {
         Ok(Account { user, gid })
     }
 
-    /// Reports whether the process runs as this user and group.
+    /// Returns whether the process runs as this user and group.
     pub(super) fn is_current(&self) -> bool {
         let user = self.user.as_ref();
         user.is_none_or(|user| user.uid == Uid::effective())

@@ -64,7 +64,7 @@ pub(super) enum Keeper {
 /// The sockets of the next configuration. Dropping this closes the new ones.
 #[derive(Debug, Default)]
 pub(super) struct Bound {
-    /// The listeners of each frontend, in order.
+    /// The listeners of each frontend, in the order of the frontends.
     pub(super) frontends: Vec<FrontendListeners>,
     open: Vec<Open>,
     names: HashSet<String>,
@@ -130,7 +130,7 @@ impl Sockets {
     /// `bind`.
     ///
     /// # Errors
-    /// Those of `bind`, and of `dup(2)`.
+    /// Errors of `bind` and of `dup(2)`.
     pub(super) fn admin(
         &mut self,
         name: &str,
@@ -317,7 +317,7 @@ impl Known {
     /// `bind`.
     ///
     /// # Errors
-    /// Those of `dup(2)`.
+    /// Errors of `dup(2)`.
     pub(super) fn of_worker(
         &self,
         own: usize,

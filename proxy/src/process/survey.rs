@@ -85,7 +85,7 @@ pub fn survey(config: &Config, source: &Source) -> Survey {
 /// Queries the name service, which can be slow.
 ///
 /// # Errors
-/// Those of `getaddrinfo(3)`.
+/// Errors of `getaddrinfo(3)`.
 pub(super) fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let mut addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
     addresses.sort();
@@ -114,12 +114,12 @@ impl Surveyor<'_> {
         self.names(&[], config.user.as_deref(), config.group.as_deref());
     }
 
-    /// Looks up the user and the group of a Unix socket.
+    /// Checks that the user and the group of a Unix socket exist.
     fn access(&mut self, key: &[&str], access: &SocketAccess) {
         self.names(key, access.user.as_deref(), access.group.as_deref());
     }
 
-    /// Looks up the values of `user` and `group` in the table `key`.
+    /// Checks that the `user` and `group` in the table `key` exist.
     fn names(&mut self, key: &[&str], user: Option<&str>, group: Option<&str>) {
         let user = user.map(find_user);
         self.account(key, "user", user.and_then(Result::err));
@@ -202,7 +202,7 @@ impl Surveyor<'_> {
         }
     }
 
-    /// Reports whether the folder of the file `path` exists.
+    /// Returns whether the folder of the file `path` exists.
     fn folder(&mut self, key: &[&str], path: &Path) -> bool {
         let folder = folder_of(path);
         let reason = match fs::metadata(folder) {
@@ -216,7 +216,7 @@ impl Surveyor<'_> {
     }
 }
 
-/// Reports whether two sockets with the same port cannot bind both addresses. IPv6 sockets accept
+/// Returns whether two sockets with the same port cannot bind both addresses. IPv6 sockets accept
 /// only IPv6.
 fn clash(one: IpAddr, other: IpAddr) -> bool {
     one == other
@@ -230,7 +230,7 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// Reports whether this process runs, or can run, as the configured user. Otherwise, as when
+/// Returns whether this process runs, or can run, as the configured user. Otherwise, as when
 /// `check` runs as another user, it cannot tell what the configured user can access.
 fn has_account(config: &Config) -> bool {
     let account = Account::find(config.user.as_deref(), config.group.as_deref());

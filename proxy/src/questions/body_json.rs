@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-/// Maximum nesting of arrays and objects. No API needs more, and readers have different limits.
+/// Maximum nesting of arrays and objects. No API needs more, and parsers have different limits.
 const MAX_DEPTH: usize = 64;
 
 /// A JSON pointer: the path to a member.
@@ -261,7 +261,7 @@ impl<'t> Scanner<'t> {
     }
 }
 
-/// Whether a key, given with its quotes, is `name`.
+/// Returns whether a key, given with its quotes, is `name`.
 fn is_named(key: &[u8], name: &str) -> bool {
     let inner = &key[1..key.len() - 1];
     inner == name.as_bytes()

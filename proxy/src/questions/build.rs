@@ -249,7 +249,7 @@ impl Verifying {
         outcome
     }
 
-    /// Whether the first instance could not make any more definitions.
+    /// Returns whether the first instance could not make any more definitions.
     fn is_full(&self) -> bool {
         let made = self.questions.all.len();
         made == MAX_QUESTIONS || self.questions.definitions.len() - made == MAX_FAILED

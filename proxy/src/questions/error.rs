@@ -79,7 +79,7 @@ pub enum DefineError {
 }
 
 impl DefineError {
-    /// Whether the plugin broke the rule that every instance defines the same questions.
+    /// Returns whether the plugin broke the rule that every instance defines the same questions.
     pub fn is_fault(&self) -> bool {
         matches!(self, DefineError::Differs(_))
     }

@@ -45,7 +45,7 @@ impl MatchKind {
         }
     }
 
-    /// Whether parts are read from their end.
+    /// Returns whether parts are read from their end.
     const fn is_backward(self) -> bool {
         matches!(
             self,
@@ -210,7 +210,7 @@ fn folded<const IS_FOLDED: bool>(byte: u8) -> u8 {
     }
 }
 
-/// Whether a text equals `label`, which is folded and of the same length.
+/// Returns whether a text equals `label`, which is folded and of the same length.
 #[inline]
 fn is_equal<const IS_FOLDED: bool>(text: &[u8], label: &[u8]) -> bool {
     if IS_FOLDED {

@@ -183,8 +183,8 @@ impl Part {
     }
 }
 
-/// Whether a pair of the Cookie field can begin with this name. Accepts more than the token of RFC
-/// 6265, section 4.1.1, since browsers send whatever servers set (section 5.2).
+/// Returns whether a pair of the Cookie field can begin with this name. Accepts more than the token
+/// of RFC 6265, section 4.1.1, since browsers send whatever servers set (section 5.2).
 fn is_cookie_name(name: &str) -> bool {
     let is_allowed = |byte: u8| !byte.is_ascii_control() && !matches!(byte, b'=' | b';');
     !name.is_empty() && name.trim_ascii() == name && name.bytes().all(is_allowed)

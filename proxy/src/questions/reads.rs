@@ -20,8 +20,8 @@ pub fn scheme(head: &RequestHead) -> &'static str {
     head.scheme().as_str()
 }
 
-/// Returns Host as sent. From an absolute target or `:authority`, the scheme's default port is
-/// removed. Empty if there is none, and without HTTP.
+/// Returns Host as sent. If it was taken from an absolute target or `:authority`, it lacks the
+/// scheme's default port. Empty if the request has no host, and without HTTP.
 pub fn authority(head: &RequestHead) -> &[u8] {
     if head.is_without_http() {
         return b"";

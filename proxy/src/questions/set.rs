@@ -74,7 +74,7 @@ impl Questions {
         self.all.len()
     }
 
-    /// Whether there are no questions.
+    /// Returns whether there are no questions.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
@@ -94,13 +94,13 @@ impl Questions {
         })
     }
 
-    /// Whether a question's answer comes from a table.
+    /// Returns whether a question's answer comes from a table.
     pub fn is_look_up(&self, number: u32) -> bool {
         matches!(self.question(number), Some(Question::LookUp { .. }))
     }
 
-    /// Whether a question's answer can change during the life of a request, as that of usability
-    /// can.
+    /// Returns whether a question's answer can change during the life of a request, as that of
+    /// usability can.
     pub fn is_volatile(&self, number: u32) -> bool {
         matches!(self.question(number), Some(Question::Usable { .. }))
     }

@@ -37,7 +37,7 @@ impl Share {
         (per_million <= MILLION).then_some(share)
     }
 
-    /// Whether `part` is in the share.
+    /// Returns whether `part` is in the share.
     pub(super) fn has(&self, part: &[u8]) -> bool {
         self.point(part) < u64::from(self.per_million)
     }

@@ -62,7 +62,7 @@ pub(super) trait Text: Copy {
     /// Returns the byte at `at`, which is less than the length.
     fn byte(self, at: usize) -> u8;
 
-    /// Whether the text continues with `label` at `at`, which is not beyond the length.
+    /// Returns whether the text continues with `label` at `at`, which is not beyond the length.
     fn continues(self, at: usize, label: &[u8]) -> bool;
 }
 

@@ -10,7 +10,7 @@ use crate::http::message::ResponseHead;
 /// Schemes that authenticate a connection.
 const SCHEMES: [&[u8]; 2] = [b"NTLM", b"Negotiate"];
 
-/// Reports whether the server's connection belongs to this client from now on: the server has sent
+/// Returns whether the server's connection belongs to this client from now on: the server has sent
 /// a challenge of such a scheme, or the client has answered one.
 pub(super) fn binds(request: &Fields, response: &ResponseHead) -> bool {
     let challenges = [FieldKind::WwwAuthenticate, FieldKind::ProxyAuthenticate];
@@ -24,7 +24,7 @@ pub(super) fn binds(request: &Fields, response: &ResponseHead) -> bool {
         || matches!(response.status(), 401 | 407) && names(response.fields(), challenges)
 }
 
-/// Reports whether a field names such a scheme. A challenge starts with its scheme, and one line
+/// Returns whether a field names such a scheme. A challenge starts with its scheme, and one line
 /// can contain several challenges.
 fn is_of_connection(value: &[u8]) -> bool {
     value.split(|&byte| byte == b',').any(|challenge| {

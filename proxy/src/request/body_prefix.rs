@@ -34,7 +34,7 @@ impl Held {
     }
 }
 
-/// Reports whether the router waits for the body of this request.
+/// Returns whether the router waits for the body of this request.
 pub(super) fn is_awaited(head: &RequestHead, request: &Request, settings: &RoutingBody) -> bool {
     if request.body.is_empty() || request.upgrade.is_some() {
         return false;
@@ -105,7 +105,7 @@ struct Wait {
 }
 
 impl Wait {
-    /// Ready with None when the time has passed.
+    /// Waits for enough of the body. Ready with None when the time has passed.
     fn poll<C: Client>(
         &mut self,
         client: &mut C,

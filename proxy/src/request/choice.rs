@@ -53,7 +53,7 @@ pub(super) async fn choose<C: Client>(
 /// Calls the router and looks up the destination that its decision names.
 ///
 /// # Errors
-/// As [`choose`].
+/// Same as [`choose`].
 pub(super) async fn destination<C: Client>(
     cx: &mut Context,
     client: &mut C,

@@ -27,7 +27,7 @@ pub trait Client: Source + Sink {
     /// nothing else.
     const MAX_INTERIM_BYTES: usize;
 
-    /// Reports whether part of the body has already arrived.
+    /// Returns whether part of the body has already arrived.
     fn has_early_body(&mut self, task: &mut Task<'_>) -> bool;
 
     /// Reads the body until its [`data`](Source::data) has at least `enough` bytes. Ready with
@@ -47,7 +47,7 @@ pub trait Client: Source + Sink {
     /// once nothing has moved for `limit`. Ready with the error if the connection has failed.
     fn poll_gone(&mut self, limit: Duration, task: &mut Task<'_>) -> Poll<Option<io::Error>>;
 
-    /// Reports whether everything queued has been sent.
+    /// Returns whether everything queued has been sent.
     fn is_flushed(&self) -> bool;
 
     /// Queues `100 Continue`.

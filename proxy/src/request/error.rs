@@ -1,4 +1,4 @@
-//! Reasons for which a request fails, with the status for the client and the end for the log.
+//! Reasons why a request fails, with the status for the client and the end for the log.
 
 use thiserror::Error;
 
@@ -14,7 +14,7 @@ use crate::transport::client_hello::ClientHelloError;
 use crate::upstream::{CheckoutError, DialCause, DialError};
 use crate::wire::BodyError;
 
-/// Reason for which a request gets a local reply.
+/// Reason why a request gets a local reply.
 #[derive(Debug, Error)]
 pub enum ProxyError {
     /// The head is not acceptable.

@@ -3,6 +3,8 @@
 //!
 //! Owns both connections while it lasts. The bodies move independently: a response that arrives
 //! before the request is complete is forwarded while the rest of the request is still being sent.
+//! Each side's timeout runs only while the exchange waits for that side. It counts from the start
+//! of that wait, or from the last byte in either direction on that side, whichever is later.
 //! Called by `request` for the head and by the client's protocol for the response's body.
 
 use std::io;
@@ -31,7 +33,7 @@ use crate::wire::{BodyError, Relay, RelayError, Side};
 /// servers need not send one (RFC 9110, section 10.1.1).
 const MAX_CONTINUE_WAIT: Duration = Duration::from_secs(1);
 
-/// Reason for which there is no response.
+/// Reason why there is no response.
 #[derive(Debug, Error)]
 pub enum ExchangeError {
     /// The connection ended before any part of the request was written.
@@ -90,7 +92,7 @@ impl ExchangeError {
     }
 }
 
-/// Reason for which a response's body was not forwarded completely.
+/// Reason why a response's body was not forwarded completely.
 #[derive(Debug, Error)]
 pub enum DownloadError {
     /// The server's body is incomplete or framed incorrectly.
@@ -211,7 +213,7 @@ impl<C: Client> Exchange<C> {
         (self.client, self.lease, self.head)
     }
 
-    /// Reports whether nothing of the client's body has been used, so that a failed exchange can be
+    /// Returns whether nothing of the client's body has been used, so that a failed exchange can be
     /// repeated.
     pub fn is_body_untouched(&self) -> bool {
         self.relay.moved() == 0
@@ -222,7 +224,7 @@ impl<C: Client> Exchange<C> {
         self.relay.moved()
     }
 
-    /// Reports whether the whole request has been sent.
+    /// Returns whether the whole request has been sent.
     pub fn is_upload_complete(&self) -> bool {
         self.upload == Upload::Complete
     }
@@ -237,7 +239,7 @@ impl<C: Client> Exchange<C> {
         self.client.push_head(&self.head, with, body);
     }
 
-    /// Reports whether the server speaks HTTP/2.
+    /// Returns whether the server speaks HTTP/2.
     pub fn is_with_http2_server(&self) -> bool {
         matches!(self.lease.stream, ServerStream::Http2(_))
     }
@@ -378,7 +380,7 @@ impl<C: Client> Exchange<C> {
         Ok(response)
     }
 
-    /// Reports whether a 408 refers to an idle connection instead of this request. The connection
+    /// Returns whether a 408 refers to an idle connection instead of this request. The connection
     /// must have served before, and either nothing or all of the body must have been sent, so that
     /// the 408 cannot refer to a slow body.
     fn is_idle_timeout(&self, response: Response) -> bool {

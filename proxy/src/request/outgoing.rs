@@ -50,7 +50,7 @@ impl Outgoing {
         })
     }
 
-    /// Reports whether both have the same backend and, if any, the same server.
+    /// Returns whether both have the same backend and, if any, the same server.
     pub(super) fn is_same_choice(&self, other: &Outgoing) -> bool {
         Rc::ptr_eq(&self.backend, &other.backend) && self.choice() == other.choice()
     }

@@ -149,7 +149,7 @@ impl Record {
         self.reason = Some(message);
     }
 
-    /// Reports whether its end has been recorded.
+    /// Returns whether its end has been recorded.
     pub fn has_ended(&self) -> bool {
         self.end.is_some()
     }

@@ -42,12 +42,12 @@ impl Attempts {
         }
     }
 
-    /// Reports whether this is the first attempt.
+    /// Returns whether this is the first attempt.
     pub(super) fn is_first(&self) -> bool {
         self.count == 1
     }
 
-    /// Starts another attempt.
+    /// Counts the start of an attempt.
     pub(super) fn begin(&mut self) {
         self.count += 1;
     }
@@ -199,7 +199,7 @@ impl RetryKind {
     }
 }
 
-/// Reports whether processing the request twice does no harm, according to its method or the
+/// Returns whether processing the request twice does no harm, according to its method or the
 /// configuration.
 fn may_repeat(cx: &Context, retry: &Retry) -> bool {
     let method = cx.head.method();

@@ -24,8 +24,8 @@ use crate::plugin::{
 };
 use crate::router::version::{Policy, Version, VersionSpec, WorkerEvent};
 
-/// Reason for which a stage's plugin cannot serve. Each text is complete, for display at the
-/// plugin's key.
+/// Reason why a stage's plugin cannot serve. Each text is complete, for display at the plugin's
+/// key.
 #[derive(Debug, Error)]
 pub enum VersionError {
     /// The file cannot be read.
@@ -46,7 +46,7 @@ pub enum VersionError {
 }
 
 impl VersionError {
-    /// Reports whether loading the same file may succeed later, for example after its compiler was
+    /// Returns whether loading the same file may succeed later, for example after its compiler was
     /// killed.
     pub fn is_transient(&self) -> bool {
         match self {
@@ -110,7 +110,7 @@ impl Loader {
     /// cache cannot be used: plugins are then compiled at each start.
     ///
     /// # Errors
-    /// Those of the engine, for example if there is no address space.
+    /// Errors of the engine, for example if there is no address space.
     pub fn try_new(
         config: &Config,
         workers: usize,
@@ -137,7 +137,7 @@ impl Loader {
         })
     }
 
-    /// Reports whether there is room for all stages of `config`.
+    /// Returns whether there is room for all stages of `config`.
     pub fn has_room_for(&self, config: &Config) -> bool {
         stages(config) <= self.capacity
     }
@@ -185,12 +185,12 @@ impl Loader {
         self.start(&plugin, load)
     }
 
-    /// Reports whether a loaded plugin runs on this engine.
+    /// Returns whether a loaded plugin runs on this loader's engine.
     pub fn has(&self, plugin: &Plugin) -> bool {
         plugin.is_on(&self.engine)
     }
 
-    /// Moves a loaded plugin to this engine, so that its old engine can be freed.
+    /// Moves a loaded plugin to this loader's engine, so that its old engine can be freed.
     ///
     /// # Errors
     /// [`VersionError::Fault`], if there is no memory for it.
@@ -201,7 +201,7 @@ impl Loader {
         plugin.on(&self.engine).map_err(refused)
     }
 
-    /// Reports whether a loaded plugin can be started without loading it again.
+    /// Returns whether a loaded plugin can be started without loading it again.
     pub fn fits(plugin: &Plugin, load: &Load<'_>) -> bool {
         match load.stage.isolation {
             Isolation::Instance => !plugin.has_snapshot(),

@@ -18,7 +18,7 @@ use crate::router::version::Version;
 use crate::router::{Change, RolloutEnd};
 use crate::worker::Command;
 
-/// Reason for which a rollout cannot end as requested.
+/// Reason why a rollout cannot end as requested.
 #[derive(Debug, Error)]
 pub enum RolloutError {
     /// There is no rollout.
@@ -43,7 +43,7 @@ pub struct Publication {
     pub stage: config::Stage,
     /// The cause that puts it into service.
     pub cause: Cause,
-    /// When it was requested; None if it was not requested.
+    /// When an operator requested it; None after a rollback because of faults.
     pub order: Option<Ticket>,
 }
 

@@ -56,7 +56,7 @@ impl LoadTask {
         }
     }
 
-    /// Reports whether both tasks load for the same stage in the same way.
+    /// Returns whether both tasks load for the same stage in the same way.
     pub fn is_same_as(&self, other: &LoadTask) -> bool {
         self.id == other.id
             && self.stage == other.stage

@@ -54,6 +54,8 @@ pub struct Published {
 pub struct ConfiguredFile {
     /// The contents that were last put into service, or that a later request overrides. The active
     /// version can come from another file: it stays until the file or the configuration changes.
+    /// Without this record, a SIGHUP that is only meant to rotate the log would undo a swap or a
+    /// rollback.
     pub accepted: String,
     /// Contents that cannot serve. A reload tries them again and reports the reason.
     pub refused: Option<String>,
@@ -68,7 +70,7 @@ pub struct RetiredVersion {
     pub stage: config::Stage,
     /// The cause that put it into service.
     pub cause: Cause,
-    /// Why it was retired.
+    /// Reason why it was retired.
     pub reason: Retirement,
 }
 
@@ -93,7 +95,7 @@ pub enum Cause {
     Faults,
 }
 
-/// Why a version was taken out of service.
+/// Reason why a version was taken out of service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retirement {
     /// A later version replaced it.
@@ -144,7 +146,7 @@ pub(super) struct Activation {
     pub(super) version: Arc<Version>,
     pub(super) stage: config::Stage,
     pub(super) cause: Cause,
-    /// When it was requested; None if it was not requested.
+    /// When it was requested; None after a rollback because of faults.
     pub(super) order: Option<Ticket>,
 }
 
@@ -189,12 +191,12 @@ impl TrialEnd {
 }
 
 impl Published {
-    /// Reports whether `other` is the same component with the same configuration.
+    /// Returns whether `other` is the same component with the same configuration.
     fn is_same_as(&self, other: &Published) -> bool {
         self.serves(other.active.sha256(), &other.stage)
     }
 
-    /// Reports whether the component with this SHA-256 is in service with this configuration.
+    /// Returns whether the component with this SHA-256 is in service with this configuration.
     pub fn serves(&self, sha256: &str, stage: &config::Stage) -> bool {
         self.active.sha256() == sha256 && self.stage == *stage
     }
@@ -244,7 +246,7 @@ impl Versions {
         self.retired.get(id).into_iter().flatten()
     }
 
-    /// Reports whether the version with this number is in service.
+    /// Returns whether the version with this number is in service.
     pub fn is_active(&self, id: &StageId, number: u32) -> bool {
         let published = self.published(id);
         published.is_some_and(|published| published.active.number() == number)
@@ -280,7 +282,7 @@ impl Versions {
         good.cloned().collect()
     }
 
-    /// Returns those of [`good_before`](Self::good_before) that differ from the active version: the
+    /// Returns the versions of [`good_before`](Self::good_before) that differ from the active version: the
     /// same version would fail again.
     pub fn good_before_failing(&self, id: &StageId) -> Vec<RetiredVersion> {
         let mut good = self.good_before(id);

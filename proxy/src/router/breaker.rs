@@ -118,7 +118,7 @@ impl Breaker {
         self.retry_at.store(0, Ordering::Relaxed);
     }
 
-    /// Whether the breaker is open, so that the plugin is not called.
+    /// Returns whether the breaker is open, so that the plugin is not called.
     pub(super) fn is_open(&self) -> bool {
         self.retry_at.load(Ordering::Relaxed) != 0
     }

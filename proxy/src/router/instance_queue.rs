@@ -53,8 +53,8 @@ pub struct Supplied {
 }
 
 impl Wait {
-    /// Waits until the instance is ready, at most as long as an instance may take to start. None if
-    /// the version has left the worker, so that another has to be called.
+    /// Waits until the instance is ready, at most as long as an instance may take to start. Returns
+    /// None if the version has left the worker: another version has to be called then.
     ///
     /// # Cancel safety
     /// Dropping the future leaves the queue.
@@ -74,7 +74,7 @@ impl Wait {
 }
 
 impl InstanceQueue {
-    /// Whether an instance is being created.
+    /// Returns whether an instance is being created.
     pub(super) fn is_creating(&self) -> bool {
         self.creating > 0 && !self.is_closed
     }

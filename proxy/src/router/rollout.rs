@@ -68,7 +68,7 @@ impl Share {
         f64::from(self.0) * 100.0 / f64::from(WHOLE)
     }
 
-    /// Reports whether the next of a sequence of requests is part of the share; `sum` is the state
+    /// Returns whether the next of a sequence of requests is part of the share; `sum` is the state
     /// of the sequence.
     pub(super) fn takes_next(self, sum: &mut u32) -> bool {
         *sum += self.0;
@@ -77,7 +77,7 @@ impl Share {
         takes
     }
 
-    /// Reports whether a client is part of the share. The clients are the same in every worker and
+    /// Returns whether a client is part of the share. The clients are the same in every worker and
     /// every process. A larger share contains all clients of a smaller one.
     pub(super) fn takes_client(self, address: &str) -> bool {
         let mut hasher = DefaultHasher::new();

@@ -187,7 +187,7 @@ impl Stage {
         active
     }
 
-    /// Reports whether a canary has to decide about the request.
+    /// Returns whether a canary has to decide about the request.
     fn takes(&mut self, request: &Request<'_>) -> bool {
         let Some(local) = &mut self.rollout else {
             return false;
@@ -266,7 +266,7 @@ impl Stage {
         }
     }
 
-    /// Whether `version` is one of its versions.
+    /// Returns whether `version` is one of its versions.
     pub(super) fn has(&self, version: &Arc<Version>) -> bool {
         let candidate = self.rollout.as_ref().map(|local| &local.version);
         let mut versions = candidate.into_iter().chain([&self.active]);

@@ -224,12 +224,12 @@ impl Version {
         &self.stats
     }
 
-    /// Whether it had too many faults and is not called for now.
+    /// Returns whether it had too many faults and is not called for now.
     pub fn is_failing(&self) -> bool {
         self.breaker.is_open()
     }
 
-    /// Whether an instance can be created on a worker thread.
+    /// Returns whether an instance can be created on a worker thread.
     pub fn is_quick(&self) -> bool {
         self.is_quick.load(Ordering::Relaxed)
     }
@@ -324,7 +324,7 @@ impl Version {
         self.spec.settings.configure_deadline
     }
 
-    /// Whether there is a receiver that creates instances off the worker threads.
+    /// Returns whether there is a receiver that creates instances off the worker threads.
     pub(super) fn has_maker(&self) -> bool {
         let events = self.spec.events.as_ref();
         events.is_some_and(|events| !events.is_closed())

@@ -95,7 +95,7 @@ impl Builder {
     /// Adds an entry.
     ///
     /// # Errors
-    /// [`Mistake::TooLarge`], and those of [`check`].
+    /// [`Mistake::TooLarge`], and errors of [`check`].
     pub(super) fn push(&mut self, key: &str, value: &str) -> Result<(), Mistake> {
         check(key, value)?;
         let lengths = [key, value].map(|part| u16::try_from(part.len()));

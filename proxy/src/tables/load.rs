@@ -142,7 +142,7 @@ impl Origin {
         }))
     }
 
-    /// Whether it is certain that the file with this metadata has not changed.
+    /// Returns whether it is certain that the file with this metadata has not changed.
     fn is_sure(&self, now: &Metadata) -> bool {
         self.is_settled && self.stamp == Stamp::new(now)
     }
@@ -158,7 +158,8 @@ impl Stamp {
         }
     }
 
-    /// Whether any change after `begin`, the time when reading began, would change the stamp.
+    /// Returns whether any change after `begin`, the time when reading began, would change the
+    /// stamp.
     fn is_settled(&self, begin: SystemTime) -> bool {
         let age = self.modified.map(|time| begin.duration_since(time));
         age.is_some_and(|age| age.is_ok_and(|age| age > COARSE))

@@ -77,7 +77,7 @@ impl PreparedTables {
         &self.tables
     }
 
-    /// Returns whether the prepared tables can replace `active` in its current state.
+    /// Checks whether the prepared tables can replace `active` in its current state.
     pub fn check_commit(&self, active: &Tables, is_backend: IsBackend<'_>) -> CommitCheck {
         let is_right = |prepared: &Prepared| match active.slot(&prepared.slot.config.name) {
             Some(now)
@@ -133,7 +133,7 @@ impl PreparedTables {
 }
 
 impl Prepared {
-    /// Whether `now`, the active table of the same name, is kept.
+    /// Returns whether `now`, the active table of the same name, is kept.
     fn is_in_force(&self, now: &Slot) -> bool {
         let is_later = now.origin.reading > self.slot.origin.reading;
         now.config.file == self.slot.config.file && (self.is_kept || is_later)

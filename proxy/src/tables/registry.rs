@@ -91,12 +91,12 @@ impl Tables {
         self.current.load_full()
     }
 
-    /// Whether there is a table of this name.
+    /// Returns whether there is a table of this name.
     pub fn has(&self, name: &str) -> bool {
         self.values(name).is_some()
     }
 
-    /// Whether every value of this table is the name of a backend.
+    /// Returns whether every value of this table is the name of a backend.
     pub fn values_are_backends(&self, name: &str) -> bool {
         self.values(name) == Some(TableValues::Backends)
     }
@@ -108,7 +108,7 @@ impl Tables {
         Some(self.kinds[at.ok()?].1)
     }
 
-    /// Whether both have the same names and the same kinds of values.
+    /// Returns whether both have the same names and the same kinds of values.
     pub(super) fn is_like(&self, other: &Tables) -> bool {
         self.kinds == other.kinds
     }
@@ -128,7 +128,7 @@ impl Tables {
         files.collect()
     }
 
-    /// Whether there are replaced tables for [`sweep`](Self::sweep) to check.
+    /// Returns whether there are replaced tables for [`sweep`](Self::sweep) to check.
     pub fn has_replaced(&self) -> bool {
         !self.lock().retired.is_empty()
     }

@@ -29,7 +29,7 @@ pub(super) struct Slot {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     pub(super) stamp: Option<Stamp>,
-    /// Why the file is not active.
+    /// Reason why the file is not active.
     pub reason: String,
 }
 
@@ -61,7 +61,7 @@ pub struct TableState {
     pub loaded: SystemTime,
     /// Number of unsaved manual changes.
     pub unsaved: u64,
-    /// Why the file on disk is not in force.
+    /// Reason why the file on disk is not in force.
     pub failure: Option<Failure>,
 }
 
@@ -87,7 +87,7 @@ impl Slot {
         }
     }
 
-    /// Whether this is the table of this name, from this file.
+    /// Returns whether this is the table of this name, from this file.
     pub(super) fn is(&self, name: &str, path: &Path) -> bool {
         self.config.name == name && self.config.file == path
     }

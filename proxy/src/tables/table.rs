@@ -97,7 +97,7 @@ impl Table {
         table
     }
 
-    /// Whether the table should be [folded](Self::folded) before another change.
+    /// Returns whether the table should be [folded](Self::folded) before another change.
     pub(super) fn is_due_for_folding(&self) -> bool {
         self.changes.len() >= MAX_CHANGES
     }

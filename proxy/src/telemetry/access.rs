@@ -1,4 +1,4 @@
-//! The access record: one line for each request, and for the end of each tunnel.
+//! The access record: one line for each request, and one for the end of each tunnel.
 //!
 //! Owns the fields and their meaning. `record` writes them.
 
@@ -142,7 +142,7 @@ pub enum End {
     NoServer,
     /// Nothing listens at the server's address.
     ConnectRefused,
-    /// The server did not accept the connection in time.
+    /// No connection to the server was established in time, including its TLS handshake.
     ConnectTimeout,
     /// There is no route to the server.
     ConnectFailed,

@@ -37,7 +37,7 @@ struct Account<C: Countable + ?Sized> {
     /// Sums of the counters that no one else holds any more.
     closed: C::Totals,
     open: Vec<Arc<C>>,
-    /// Number of open counters from which on the next booking closes unused ones.
+    /// Number of open counters at which the next booking closes unused ones.
     next_purge: usize,
 }
 

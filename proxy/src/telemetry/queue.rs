@@ -227,7 +227,7 @@ impl Drop for Writer {
     }
 }
 
-/// Body of the writing thread.
+/// Runs the writing thread.
 fn write_until_closed(shared: &Shared, mut sink: Sink) {
     let mut batch = Vec::new();
     loop {

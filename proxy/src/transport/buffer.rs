@@ -13,8 +13,9 @@ use tokio::time::Instant;
 
 use crate::memory;
 
-/// Size of a buffer in bytes. Fits the head of nearly every message and the start of its body, yet
-/// a transfer stalled in both directions stays below 64 KiB.
+/// Size of a buffer in bytes. Fits the head of nearly every message and the start of its body. A
+/// transfer between HTTP/1.1 connections that stalls in both directions keeps up to four buffers,
+/// 64 KiB: one to read and one to write for each connection.
 pub const BUFFER_SIZE: usize = 16 * 1024;
 
 /// Maximum number of free buffers that a worker keeps. Normal load uses fewer at once; what a burst
@@ -112,7 +113,8 @@ impl BufferPool {
     }
 }
 
-/// Bytes that were read but not used yet. Uses no memory while it is empty and released.
+/// Bytes that were read but not used yet. Uses no memory after
+/// [`release_if_empty`](Buffer::release_if_empty) has released it.
 #[derive(Debug)]
 pub struct Buffer {
     pool: BufferPool,
@@ -226,7 +228,8 @@ impl Drop for Buffer {
     }
 }
 
-/// Bytes that wait to be written. Uses no memory while it is empty and released.
+/// Bytes that wait to be written. Uses no memory after
+/// [`release_if_empty`](Queue::release_if_empty) has released it.
 #[derive(Debug)]
 pub struct Queue {
     pool: BufferPool,

@@ -57,11 +57,12 @@ impl End {
         each!(self, stream => stream.try_write(bytes))
     }
 
-    /// Flushes the stream. Ready once everything that was written has been handed to the socket.
+    /// Flushes the stream. Ready once everything that was written has been handed to the socket, or
+    /// to the task of the HTTP/2 connection.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             End::Io(io) => io.poll_flush(cx),
-            // The task of the HTTP/2 connection does that.
+            // The task of the HTTP/2 connection flushes its socket.
             End::Http2(_) => Poll::Ready(Ok(())),
         }
     }

@@ -144,7 +144,7 @@ impl Flow {
         Ok(())
     }
 
-    /// Returns the pipe, so that another tunnel can use it while this source has no data.
+    /// Puts the pipe back, so that another tunnel can use it while this source has no data.
     fn give_back(&mut self, scratch: &Scratch) {
         if let Some(pipe) = self.pipe.take() {
             scratch.0.pipes.put(pipe);
@@ -159,8 +159,8 @@ impl Flow {
         }
     }
 
-    /// Ends this direction because the other side accepts no more. Bytes that it sent earlier may
-    /// still be on their way.
+    /// Ends this direction because the other side accepts no more. The opposite direction goes on:
+    /// bytes that the other side sent earlier may still be on their way.
     fn abort(&mut self) {
         self.rest = Bytes::new();
         self.pipe = None;

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::splice::Pipes;
 use crate::transport::io::Io;
 
-/// Length of the buffer: as much as a socket buffer commonly contains.
+/// Length of the buffer: as much as a socket buffer commonly holds.
 const SCRATCH_LEN: usize = 64 * 1024;
 
 /// A buffer that all tunnels of a worker use in turn, and the pipes that they borrow.
@@ -33,7 +33,7 @@ impl Scratch {
     /// Reads bytes and discards them.
     ///
     /// # Errors
-    /// As [`Io::try_read`].
+    /// Same as [`Io::try_read`].
     pub fn discard(&self, io: &mut Io) -> io::Result<usize> {
         io.try_read(&mut self.0.buffer.borrow_mut())
     }

@@ -15,7 +15,7 @@ use nix::unistd::pipe2;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-/// Requested capacity of a pipe: what a socket buffer contains under load. The kernel may grant
+/// Requested capacity of a pipe: as much as a socket buffer holds under load. The kernel may grant
 /// less, down to 4 KiB once a user has many pipes.
 const PIPE_LEN: usize = 256 * 1024;
 /// Maximum number of pipes of one worker. A reader that has stopped reading occupies the pipe of

@@ -71,7 +71,7 @@ pub enum ServerError {
     },
 }
 
-/// Why a name has no address: the resolver's error.
+/// Reason why a name has no address: the resolver's error.
 pub(super) type ResolveError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The addresses of a server.

@@ -22,7 +22,7 @@ pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// Connects to `address` within `limit`, and prepares the connection for requests of `client`.
 ///
 /// # Errors
-/// The system's; `TimedOut` if `limit` has passed; those of the handshake.
+/// `TimedOut` if `limit` has passed; errors of the system and of the handshake.
 ///
 /// # Cancel safety
 /// Safe: the attempt is aborted.
@@ -102,7 +102,7 @@ pub fn is_exhaustion(error: &io::Error) -> bool {
 /// Enables TCP keep-alive probes, which detect peers that are gone.
 ///
 /// # Errors
-/// Those of `setsockopt(2)`.
+/// Errors of `setsockopt(2)`.
 pub fn set_keep_alive(socket: &SockRef<'_>) -> io::Result<()> {
     socket.set_tcp_keepalive(
         &TcpKeepalive::new()

@@ -252,7 +252,7 @@ impl Endpoint {
         self.queue.wake();
     }
 
-    /// Returns whether a request could start now.
+    /// Returns whether a slot is free. A waiting request may get it first.
     pub(super) fn has_free_slot(&self) -> bool {
         self.slots.is_free()
     }

@@ -65,7 +65,8 @@ impl Handshake {
         })
     }
 
-    /// Returns a copy for one worker, which never waits for other workers.
+    /// Returns a copy for one worker. It shares no TLS sessions with other workers, so the worker
+    /// never waits for them.
     pub(super) fn for_worker(&self) -> Handshake {
         Handshake {
             proxy_protocol: self.proxy_protocol,
@@ -124,7 +125,7 @@ impl Handshake {
     /// and offers these protocols. Returns whether the server has chosen HTTP/2.
     ///
     /// # Errors
-    /// Those of the socket and of TLS.
+    /// Errors of the socket and of TLS.
     ///
     /// # Cancel safety
     /// Dropping it closes the socket.
@@ -158,7 +159,7 @@ impl Handshake {
     /// Prepares a connected socket for requests of `client`.
     ///
     /// # Errors
-    /// Those of the socket, of TLS and of HTTP/2.
+    /// Errors of the socket, of TLS and of HTTP/2.
     ///
     /// # Cancel safety
     /// Dropping it closes the socket.

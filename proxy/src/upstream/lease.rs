@@ -38,7 +38,7 @@ pub struct Lease {
     pub stream: ServerStream,
     /// Whether the connection was used before.
     pub origin: Origin,
-    /// Counts the exchange; contains the endpoint.
+    /// Counts the exchange, and refers to its endpoint.
     active: Active,
     /// The settings in force when the lease was created.
     settings: Rc<Settings>,
@@ -72,7 +72,7 @@ impl Drop for Trial {
 }
 
 impl Lease {
-    /// Creates a lease. `begin` is the present time, if response times are measured.
+    /// Creates a lease. `begin` is the current time if response times are measured, otherwise None.
     pub(super) fn new(
         stream: ServerStream,
         origin: Origin,
@@ -180,7 +180,7 @@ impl Lease {
     }
 
     /// Returns the connection to the pool if it can be used again, and closes it otherwise. `now`
-    /// is the present time.
+    /// is the current time.
     pub fn release(self, now: Instant) {
         // An HTTP/2 connection stays where it is: others share it.
         let ServerStream::Http1(mut connection) = self.stream else {

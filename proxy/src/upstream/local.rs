@@ -145,7 +145,8 @@ impl LocalCluster {
             worker,
             budget: Rc::clone(budget),
             retries: RetryBudget::new(),
-            // Each worker starts with a different server.
+            // The worker number is the first turn, so that workers do not all start with the same
+            // server.
             set: RefCell::new(Rc::new(LocalSet::new(config, worker, None))),
             known: RefCell::default(),
             handshakes: RefCell::default(),

@@ -25,14 +25,14 @@ const MAX_CLOSED: usize = 32;
 #[derive(Debug)]
 pub struct ConnectionBudget {
     open: Rc<Cell<usize>>,
-    /// Number of connections from which on each new one replaces an idle one.
+    /// Number of connections at which each new one starts to replace an idle one.
     limit: usize,
     pools: RefCell<Vec<Weak<Pool>>>,
     /// Pools of endpoints that are gone, whose connections are being closed.
     retired: RefCell<Vec<Rc<Pool>>>,
     /// Buffers for its connections.
     buffers: BufferPool,
-    /// Number of pools from which on the next new pool triggers a purge of pools that are gone.
+    /// Number of pools at which the next new pool triggers a purge of pools that are gone.
     next_purge: Cell<usize>,
 }
 

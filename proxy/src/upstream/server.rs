@@ -113,7 +113,7 @@ impl Server {
         &self.address
     }
 
-    /// Returns whether the server accepts requests.
+    /// Returns the state, which says whether the server accepts requests.
     pub fn state(&self) -> ServerState {
         match self.state.load(Ordering::Relaxed) {
             0 => ServerState::Ready,
@@ -122,7 +122,7 @@ impl Server {
         }
     }
 
-    /// Changes whether the server accepts requests. Returns the previous state.
+    /// Changes which requests the server accepts. Returns the previous state.
     pub(super) fn set_state(&self, state: ServerState) -> ServerState {
         let before = self.state();
         self.state.store(state as u8, Ordering::Relaxed);

@@ -41,7 +41,7 @@ impl PartialEq for ServerTls {
 
 impl Eq for ServerTls {}
 
-/// Why TLS to a server cannot be set up.
+/// Reason why TLS to a server cannot be set up.
 #[derive(Debug, Error)]
 #[error("{reason}")]
 pub struct ServerTlsError {
@@ -170,7 +170,7 @@ impl ServerTls {
     /// Performs the TLS handshake on a connected socket, and verifies the server.
     ///
     /// # Errors
-    /// Those of the handshake.
+    /// Errors of the handshake.
     ///
     /// # Cancel safety
     /// Dropping it closes the socket.

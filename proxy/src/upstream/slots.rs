@@ -51,7 +51,7 @@ impl Slots {
         self.limit.store(limit, Ordering::Relaxed);
     }
 
-    /// Returns whether a request could start now.
+    /// Returns whether a slot is free.
     pub(super) fn is_free(&self) -> bool {
         self.used.load(Ordering::Relaxed) < self.limit.load(Ordering::Relaxed)
     }

@@ -52,8 +52,7 @@ impl ServerStream {
 
     /// Reserves an HTTP/1.1 connection for the client of the current exchange.
     pub fn make_private(&mut self) {
-        // HTTP/2 has no such connections: servers that authenticate connections fall back to
-        // HTTP/1.1.
+        // HTTP/2 has no such connections: servers that authenticate a connection require HTTP/1.1.
         if let ServerStream::Http1(connection) = self {
             connection.make_private();
         }

@@ -318,8 +318,8 @@ modes! {
     };
 }
 
-/// On a worker thread, creating an instance has the deadline of a decision, however long
-/// `configure` can take elsewhere.
+/// On a worker thread, creating an instance has the deadline of a decision, even if `configure` may
+/// take longer elsewhere.
 #[test]
 fn a_start_on_a_workers_thread_ends_with_the_deadline_of_a_decision() {
     let settings = Settings {

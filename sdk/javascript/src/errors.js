@@ -1,4 +1,4 @@
-// Errors: a plugin refuses its configuration, fails to route, or cannot edit a request.
+// Errors of a plugin that refuses its configuration, fails to route, or cannot edit a request.
 
 // An intended error: its message is shown as it is, and its stack is not logged.
 export class PluginError extends Error {

@@ -63,7 +63,7 @@ pub fn servers(name: &str) -> Option<Vec<Server>> {
     return crate::testing::backend_servers(name);
 }
 
-/// Reports whether the proxy's configuration has the backend `name`.
+/// Returns whether the proxy's configuration has the backend `name`.
 pub fn exists(name: &str) -> bool {
     state(name).is_some()
 }

@@ -58,7 +58,7 @@ impl Network {
         self.prefix
     }
 
-    /// Reports whether the network contains `address`.
+    /// Returns whether the network contains `address`.
     pub fn contains(&self, address: IpAddr) -> bool {
         let (family, bits) = bits_of(address);
         family == self.family && family.masked(bits, self.prefix) == self.bits

@@ -219,7 +219,7 @@ impl Request {
         self.head.body_prefix()
     }
 
-    /// Reports whether [`body_prefix`](Self::body_prefix) is the whole body.
+    /// Returns whether [`body_prefix`](Self::body_prefix) is the whole body.
     pub fn body_is_complete(&self) -> bool {
         self.head.body_is_complete()
     }

@@ -2,7 +2,7 @@
 //! the output that the page promises.
 //!
 //! A block ```` ```sh ```` is run; a block ```` ```output ```` has lines that the block before it
-//! prints, in order. Other lines can come between them. A block ```` ```LANGUAGE FILE ```` is written to
+//! prints, in order. Other lines can come between them; `...` in a line stands for any text. A block ```` ```LANGUAGE FILE ```` is written to
 //! that file.
 
 use std::fs;
@@ -64,7 +64,7 @@ fn play(page: &str) -> anyhow::Result<()> {
     for (block, printed) in blocks.iter().zip(stdout.split(MARK)) {
         let mut lines = printed.lines();
         for expected in block.expected.iter().cloned().map(free) {
-            let found = lines.any(|line| line.trim().contains(expected.trim()));
+            let found = lines.any(|line| contains(line, &expected));
             ensure!(
                 found,
                 "{page}: `{expected}` is not printed, or not in this order, by\n{}\nbut\n{printed}",
@@ -73,6 +73,20 @@ fn play(page: &str) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Reports whether a line has the parts of `expected` between `...`, in order.
+fn contains(line: &str, expected: &str) -> bool {
+    let mut rest = line;
+    expected
+        .split("...")
+        .all(|part| match rest.split_once(part.trim()) {
+            Some((_, after)) => {
+                rest = after;
+                true
+            }
+            None => false,
+        })
 }
 
 fn blocks(page: &str) -> Vec<Block> {
@@ -98,7 +112,10 @@ fn blocks(page: &str) -> Vec<Block> {
                 inside = Some(line);
             }
             (Some("```output"), line) => {
-                if let Some(block) = blocks.last_mut() {
+                // A line of its own stands for any lines, which may be there anyway.
+                if line.trim() != "..."
+                    && let Some(block) = blocks.last_mut()
+                {
                     block.expected.push(line.to_owned());
                 }
             }

@@ -1,7 +1,7 @@
 //! The clients: the load of each workload on a proxy.
 //!
-//! Owns the requests that are sent and the timing of responses. Must not depend on the proxy, nor
-//! measure it. Called by `session`.
+//! Owns the requests that are sent and the timing of responses. Must not depend on which proxy it
+//! talks to, and must not measure it. Called by `session`.
 
 pub(crate) mod bodies;
 pub(crate) mod constant;

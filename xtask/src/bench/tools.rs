@@ -112,7 +112,7 @@ impl Tools {
             let output = Command::new(program).arg(flag).output();
             let text = output.map_or_else(
                 |error| error.to_string(),
-                // nginx and wrk print it on either stream.
+                // Some programs print the version to standard error.
                 |output| String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into(),
             );
             version(&text)

@@ -307,7 +307,7 @@ impl Workload {
         }
     }
 
-    /// Returns its rows, for the chosen peers.
+    /// Returns the rows of this workload, for the chosen peers.
     pub(crate) fn specs(&self, chosen: &[Peer]) -> Vec<RowSpec> {
         let spec = |peer: Peer| RowSpec {
             name: peer.name(),

@@ -53,7 +53,8 @@ impl Graph {
             for import in uses {
                 let mut homes = BTreeSet::new();
                 find_homes(&modules, module, &import.path, 0, &mut homes);
-                // A facade does not itself use the items of its own children that it re-exports.
+                // A facade that re-exports an item of its own child does not thereby depend on the
+                // child.
                 if import.visibility == Visibility::Public {
                     homes.retain(|home| !home.starts_with(module));
                 }

@@ -182,7 +182,7 @@ pub(super) fn trials(trials: &api::Trials) -> String {
             line(format!("  {} on {}", trial.state, time(ended)));
         }
         line(format!(
-            "  called {} times: {} different decisions, {} failures",
+            "  calls {}, different decisions {}, failures {}",
             trial.asked, trial.differing, trial.failed
         ));
         for example in &trial.examples {

@@ -124,12 +124,12 @@ fn fingerprint(project: &Project) -> Fingerprints {
     fingerprints
 }
 
-/// Reports whether it is a lock file, which package managers write and authors rarely do.
+/// Returns whether it is a lock file, which package managers write and authors rarely do.
 fn is_lock(path: &Path) -> bool {
     path.extension() == Some(OsStr::new("lock")) || path.ends_with("package-lock.json")
 }
 
-/// Reports whether it is a log, `NAME.log`. It can be the proxy's log, which changes with each
+/// Returns whether it is a log, `NAME.log`. It can be the proxy's log, which changes with each
 /// request.
 fn is_log(path: &Path) -> bool {
     path.extension() == Some(OsStr::new("log"))

@@ -13,10 +13,10 @@ use crate::config::{MediaRange, Mode, Routing, RoutingBody, TooLarge};
 /// Keys that need HTTP requests.
 const HTTP_KEYS: [&str; 2] = ["body", "explain_header"];
 
-/// Number of router calls per request. Each can take as long as the first.
+/// Range of the number of router calls per request. Each can take as long as the first.
 const ATTEMPTS: RangeInclusive<u32> = 1..=8;
 
-/// Size of a body's prefix. The prefixes of all waiting requests are kept in memory.
+/// Range of the size of a body's prefix. The prefixes of all waiting requests are kept in memory.
 const BODY_SIZE: RangeInclusive<u64> = 1..=1 << 20;
 
 /// Range of the wait for a body. Without a wait there would be no body to look at; while it lasts,

@@ -131,7 +131,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Reads `true` or a table.
+    /// Reads a boolean or a table. Returns `None` for `false`, and for a wrong value.
     pub(super) fn server_tls(&self, entry: &Entry<'a>) -> Option<ServerTls> {
         if !entry.is_table() {
             return entry.boolean()?.then(ServerTls::default);
@@ -148,7 +148,7 @@ impl<'a> Reader<'a> {
             })
         });
         if !has_certificate {
-            // Mark them as known, so that they are not reported as unknown keys.
+            // Marks them as known, so that they are not reported as unknown keys.
             let _ = (table.take("certificate"), table.take("key"));
         }
         let tls = ServerTls {

@@ -19,7 +19,7 @@ use peer::{Seen, Side};
 struct Difference {
     /// Returns whether this explains why the two differ. `text` is the input in lower case.
     applies: fn(text: &str, ours: &Outcome, theirs: &Seen) -> bool,
-    /// Why this parser is right.
+    /// Reason why this parser is right.
     reason: &'static str,
 }
 
@@ -151,8 +151,9 @@ fn same(ours: &Message, theirs: &peer::Whole) -> bool {
 /// Sorts lines by lower-case name, because hyper keeps neither case nor the order of different
 /// names.
 ///
-/// Leaves out fields that this parser rewrites (Host and TE). Also leaves out Content-Length, which
-/// hyper drops if there is a coding and which the body shows.
+/// Leaves out the fields that this parser rewrites: Host, which it takes from the target, and TE,
+/// of which it keeps what is forwarded. Also leaves out Content-Length, which hyper drops if there
+/// is a coding and which the body shows.
 fn sorted(lines: &Lines) -> Lines {
     let lower = |(name, value): &(Vec<u8>, Vec<u8>)| (name.to_ascii_lowercase(), value.clone());
     let mut lines: Lines = lines.iter().map(lower).collect();

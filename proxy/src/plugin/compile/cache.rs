@@ -162,7 +162,7 @@ impl CompiledCache {
         format!("/var/cache/pointsman-{user}").into()
     }
 
-    /// Reports whether a file of this name is an entry of the directory, finished or still being
+    /// Returns whether a file of this name is an entry of the directory, finished or still being
     /// written.
     pub fn is_entry(path: &Path) -> bool {
         let name = path.file_name().unwrap_or_default().as_encoded_bytes();
@@ -295,7 +295,7 @@ impl Entry {
     /// same time.
     ///
     /// # Errors
-    /// Those of `pread(2)`.
+    /// Errors of `pread(2)`.
     pub(in crate::plugin) fn read(&self) -> io::Result<Option<Vec<u8>>> {
         let length = usize::try_from(self.0.metadata()?.len()).map_err(io::Error::other)?;
         let mut bytes = vec![0; length];

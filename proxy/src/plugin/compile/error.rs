@@ -55,7 +55,7 @@ pub enum CompileError {
 }
 
 impl CompileError {
-    /// Whether the same file may compile if it is tried again later.
+    /// Returns whether the same file may compile if it is tried again later.
     pub fn is_transient(&self) -> bool {
         matches!(self, CompileError::Failed(_))
     }

@@ -31,7 +31,7 @@ const DESCRIPTORS: &str = "/proc/self/fd";
 /// Seconds of processor time between the signal that the time is up and the kill.
 const GRACE: u64 = 5;
 
-/// Reasons why the process could not drop its rights.
+/// Reasons why the process could not enter the sandbox.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SandboxError {
     /// The process is root and cannot switch to another user.

@@ -71,7 +71,7 @@ pub(in crate::plugin) fn config(limits: EngineLimits) -> Config {
     let all = |most: u32| instances.saturating_mul(most);
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(instances)
-        // Instances must run out before the parts that they consist of.
+        // The pool must run out of component instances before it runs out of core instances.
         .total_core_instances(all(MAX_CORE_INSTANCES))
         .total_memories(all(MAX_MEMORIES).min(MAX_SPARE_MEMORIES.max(instances)))
         .total_tables(all(TABLES).max(MAX_TABLES))

@@ -21,7 +21,7 @@ pub trait Backends: Send + Sync + fmt::Debug {
     fn names(&self) -> Vec<BackendName>;
     /// Returns the identity of the backend with this name.
     fn find(&self, name: &str) -> Option<BackendName>;
-    /// Whether the backend has a usable server now.
+    /// Returns whether the backend has a usable server now.
     fn is_usable(&self, name: &str) -> bool;
     /// Returns the backend's current load.
     fn state(&self, name: &str) -> Option<BackendState>;

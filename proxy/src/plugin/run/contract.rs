@@ -23,8 +23,8 @@ pub(super) fn parse(name: &str) -> Option<(&str, &str)> {
     Some(rest.split_once('@').unwrap_or((rest, "")))
 }
 
-/// Whether a component for this version of the contract runs on this host. Every 1.x does, since
-/// releases of 1.x only add functions and interfaces.
+/// Returns whether a component for this version of the contract runs on this host. Every 1.x does,
+/// since releases of 1.x only add functions and interfaces.
 pub(super) fn is_served(version: &str) -> bool {
     let release = version
         .split_once('+')

@@ -43,8 +43,8 @@ impl Edited {
     }
 }
 
-/// Whether a field frames, upgrades or negotiates the connection, which is up to the proxy (RFC
-/// 9110, sections 7.6.1, 7.8, 8.6 and 10.1.1; RFC 9112, section 6.1; RFC 6455, section 11.3).
+/// Returns whether a field frames, upgrades or negotiates the connection, which is up to the proxy
+/// (RFC 9110, sections 7.6.1, 7.8, 8.6 and 10.1.1; RFC 9112, section 6.1; RFC 6455, section 11.3).
 /// `name` is in lower case.
 fn is_reserved(name: &[u8]) -> bool {
     let kind = FieldKind::of(name);
@@ -119,7 +119,7 @@ pub(super) fn set_authority(value: &[u8]) -> Result<Edited, String> {
     Err(format!("{shown:?} is not a host with an optional port"))
 }
 
-/// Whether `value` is exactly one `uri-host [":" port]` (RFC 9110, section 7.2).
+/// Returns whether `value` is exactly one `uri-host [":" port]` (RFC 9110, section 7.2).
 ///
 /// Rejects the punctuation that the grammar also allows: no host name contains it, and some readers
 /// would take a comma as a separator between two hosts.

@@ -216,7 +216,7 @@ pub(super) const MAX_TAGS: usize = 16;
 pub(super) const MAX_TAG_VALUE: usize = 256;
 
 impl Options {
-    /// Whether nothing is set.
+    /// Returns whether nothing is set.
     pub fn is_empty(&self) -> bool {
         *self == Options::default()
     }
@@ -253,7 +253,7 @@ impl Options {
 }
 
 impl Edits {
-    /// Whether the edits leave the head unchanged.
+    /// Returns whether the edits leave the head unchanged.
     pub fn is_empty(&self) -> bool {
         self.fields.is_empty() && self.authority.is_none() && self.target.is_none()
     }
@@ -285,13 +285,13 @@ impl Decision {
         }
     }
 
-    /// Whether the decision contains nothing but a route.
+    /// Returns whether the decision contains nothing but a route.
     pub fn is_plain(&self) -> bool {
         self.edits.is_empty() && self.response_edits.is_empty() && self.options.is_empty()
     }
 
-    /// Whether any part of the decision is the answer to a question, to be filled in for each
-    /// request.
+    /// Returns whether any part of the decision is the answer to a question, to be filled in for
+    /// each request.
     pub fn has_questions(&self) -> bool {
         let options = &self.options;
         let is_by = |value: &Value| matches!(value, Value::By(_));

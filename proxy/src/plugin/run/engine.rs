@@ -75,7 +75,7 @@ impl Engine {
         })))
     }
 
-    /// Whether both are the same engine.
+    /// Returns whether both are the same engine.
     pub(super) fn is(&self, other: &Engine) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }

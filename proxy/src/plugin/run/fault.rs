@@ -64,7 +64,7 @@ pub enum Fault {
     ResponseHeader {
         /// Its name, as the plugin wrote it.
         name: String,
-        /// Why the field is rejected.
+        /// Reason why the field is rejected.
         reason: &'static str,
     },
     /// The plugin's own response has a body though its status allows none (RFC 9110, sections

@@ -133,8 +133,8 @@ impl Instance {
         }
     }
 
-    /// Whether the instance must not be used again: a call ended in a trap, exceeded its deadline
-    /// or the like, or the guest keeps the handles of too many requests.
+    /// Returns whether the instance must not be used again: a call ended in a trap, exceeded its
+    /// deadline or the like, or the guest keeps the handles of too many requests.
     ///
     /// After an error that `route` returned, or an invalid decision, the instance stays usable.
     pub fn is_spent(&self) -> bool {

@@ -42,12 +42,12 @@ impl MemoryLimit {
         self.limit
     }
 
-    /// Whether the instance exceeds its limit before it has even started.
+    /// Returns whether the instance exceeds its limit before it has even started.
     pub(super) fn is_exceeded(&self) -> bool {
         self.used > self.limit
     }
 
-    /// Reports whether a growth was refused since the last call of this function.
+    /// Returns whether a growth was refused since the last call of this function.
     pub(super) fn take_refused(&mut self) -> bool {
         std::mem::take(&mut self.refused)
     }
@@ -113,7 +113,7 @@ impl Deadline {
         }
     }
 
-    /// Reports whether the call has to end. Called at each epoch that ends during the call.
+    /// Returns whether the call has to end. Called at each epoch that ends during the call.
     pub(super) fn is_over(&mut self) -> bool {
         self.is_over_at(thread_time(), Instant::now())
     }

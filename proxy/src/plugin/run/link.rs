@@ -64,8 +64,8 @@ pub enum LoadError {
 }
 
 impl LoadError {
-    /// Whether the same file may load if it is tried again later, for example because the compiler
-    /// was killed.
+    /// Returns whether the same file may load if it is tried again later, for example because the
+    /// compiler was killed.
     pub fn is_transient(&self) -> bool {
         matches!(self, LoadError::Compile(error) if error.is_transient())
     }
@@ -127,7 +127,7 @@ pub(super) fn unfit(error: &wasmtime::Error) -> LoadError {
     CompileError::Refused(format!("the component does not compile: {error:#}")).into()
 }
 
-/// Whether the host offers the import `import`, judged by its name only.
+/// Returns whether the host offers the import `import`, judged by its name only.
 pub(super) fn is_offered(import: &str) -> bool {
     if let Some((interface, version)) = contract::parse(import) {
         return contract::is_served(version)

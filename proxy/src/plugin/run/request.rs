@@ -13,7 +13,7 @@ use crate::questions::{Answer, Body, Draws, Questions, Subject};
 /// A request, as far as a plugin can read it.
 #[derive(Debug)]
 pub struct Request<'a> {
-    /// Its head, of which the plugin sees the forwarded lines. Moved into the sandbox while a
+    /// Its head. The plugin sees only the forwarded lines. Moved into the sandbox while a
     /// plugin runs, and moved back unchanged.
     pub head: &'a mut RequestHead,
     /// Its sender.

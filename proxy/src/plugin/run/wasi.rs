@@ -115,7 +115,7 @@ impl Wasi {
         self.patience = Instant::now().checked_add(longest);
     }
 
-    /// Whether the guest has waited for a timer.
+    /// Returns whether the guest has waited for a timer.
     pub(super) fn has_waited(&self) -> bool {
         self.has_waited
     }
@@ -126,7 +126,7 @@ impl Wasi {
         self.sources.started();
     }
 
-    /// Whether the guest has a handle to any WASI resource.
+    /// Returns whether the guest has a handle to any WASI resource.
     pub(super) fn holds_resources(&self) -> bool {
         !self.table.is_empty()
     }

@@ -159,8 +159,8 @@ fn texts_that_name_no_part() {
             "",
             "\"\" is not a part of a request: parts are method, scheme",
         ),
-        ("Host", "\"Host\" is no part"),
-        ("host:x", "\"host:x\" is no part"),
+        ("Host", "\"Host\" is not a part"),
+        ("host:x", "\"host:x\" is not a part"),
         ("random", "\"random\" can be used only for shares"),
         (
             "header:",

@@ -311,7 +311,7 @@ prop_compose! {
     }
 }
 
-/// Checks all invariants of the tree that must hold between two calls.
+/// Checks the invariants of the tree, which must hold between two calls.
 fn check(cache: &Cache) {
     let nodes: Vec<&Node> = cache.nodes.iter().flatten().collect();
     let bytes: usize = nodes.iter().map(|node| node.cost()).sum();

@@ -71,7 +71,7 @@ impl Challenges {
     }
 }
 
-/// A site with one state of its configuration.
+/// Snapshot of a site, with its configuration at one point in time.
 #[derive(Debug)]
 pub(super) struct Site {
     pub(super) config: Arc<ServerConfig>,

@@ -43,7 +43,7 @@ pub struct TlsStream {
     input: Input,
     /// Whether the last read from the socket filled all available space.
     is_bulk: bool,
-    /// Whether rustls could have kept a large buffer since the last read.
+    /// Whether rustls may still have a large buffer from the last read.
     may_shrink: bool,
     close_mode: CloseMode,
     /// Number of ciphertext bytes received and sent.

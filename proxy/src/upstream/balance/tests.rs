@@ -217,7 +217,8 @@ fn a_hash_does_not_fill_a_candidate_beyond_its_bound() {
     }
 }
 
-/// Returns whether each count is proportional to its weight, within `tolerance` of its share.
+/// Returns whether each count is proportional to its weight, within `tolerance` of its share or
+/// within 1.
 fn is_in_proportion(counts: &[u32], weights: &[u32], tolerance: f64) -> bool {
     let choices = f64::from(counts.iter().sum::<u32>());
     let total = f64::from(weights.iter().sum::<u32>());

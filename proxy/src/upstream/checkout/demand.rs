@@ -9,7 +9,8 @@ use crate::upstream::endpoint::EndpointId;
 use crate::upstream::establish::Needs;
 use crate::upstream::http2::Sharing;
 
-/// How a request may use pooled connections, which the server may close at any moment.
+/// Consequence for a request if the server closes its pooled connection, which can happen at any
+/// moment. Decides whether the request may use one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reuse {
     /// A close does no harm: the request can be sent again.

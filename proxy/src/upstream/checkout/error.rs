@@ -12,7 +12,7 @@ use crate::upstream::endpoint::Address;
 /// Maximum number of failed attempts that an error lists.
 const MAX_LISTED: usize = 8;
 
-/// Why there is no connection for a request.
+/// Reason why there is no connection for a request.
 #[derive(Debug, Error)]
 pub enum CheckoutError {
     /// These attempts failed, in this order, and no other endpoint is left.

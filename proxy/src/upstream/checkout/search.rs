@@ -199,7 +199,7 @@ impl<'a> Search<'a> {
     /// Returns the next suspect, for a request that no usable endpoint can serve. Among equals,
     /// each request starts at a different one.
     fn next_suspect(&self) -> Next {
-        // Allows for one more pause, since the last attempt starts a little late.
+        // Adds a pause to the limit, since the last attempt starts a little late.
         let backend = &self.set.settings.backend;
         let is_late = self
             .patience

@@ -74,7 +74,7 @@ pub(super) struct Records {
     pub(super) additionals: Vec<Record>,
 }
 
-/// Why there are no records.
+/// Reason why there are no records.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// There are no records. This is valid for the given time, if the server names one.
@@ -85,7 +85,7 @@ pub(super) enum Failure {
     TimedOut(io::Error),
 }
 
-/// Why one server gave no answer.
+/// Reason why one server gave no answer.
 #[derive(Debug, thiserror::Error)]
 enum ServerError {
     #[error("name server {0} answered: {1}")]

@@ -68,7 +68,7 @@ impl Names {
         }
     }
 
-    /// Looks up the names of these clusters from now on, and no others.
+    /// Replaces the clusters whose names are looked up from now on.
     pub(in crate::upstream) fn watch(&mut self, clusters: &[Arc<Cluster>]) {
         while self.tasks.try_join_next().is_some() {}
         let mut before = std::mem::take(&mut self.watched);

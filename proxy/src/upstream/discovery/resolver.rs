@@ -67,7 +67,7 @@ pub(crate) struct Answer {
     pub ttl: Duration,
 }
 
-/// Why a name has no targets.
+/// Reason why a name has no targets.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ResolveError {
     /// The name does not exist, or has no address.

@@ -15,7 +15,7 @@ const MAX_RETRY: Duration = Duration::from_secs(30);
 /// together are not resolved together forever.
 const JITTER: f64 = 0.1;
 
-/// Why a lookup found nothing, as far as it matters for the next one.
+/// Reason why a lookup found nothing, as far as it matters for the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unanswered {
     /// There is no such name, which is valid for this long (RFC 2308).

@@ -1,5 +1,8 @@
 //! One check of an endpoint: over TCP, HTTP or gRPC, with TLS and the PROXY protocol as for
 //! requests.
+//!
+//! HTTP/1.1 is hyper's here and HTTP/2 is h2's, without `http2::budget`: a check is one request on
+//! a separate connection, limited by the check's timeout.
 
 use std::future::poll_fn;
 use std::io;
@@ -28,7 +31,7 @@ const AGENT: &str = concat!("pointsman/", env!("CARGO_PKG_VERSION"), " (health c
 /// Maximum length of a gRPC response body that is read. The message contains a single number.
 const MAX_GRPC_ANSWER: usize = 1024;
 
-/// Why a check has failed.
+/// Reason why a check has failed.
 #[derive(Debug, Error)]
 pub(super) enum CheckError {
     #[error("{0}")]

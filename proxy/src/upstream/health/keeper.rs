@@ -67,7 +67,7 @@ impl Keeper {
         (Keeper { clusters, wake }, inputs)
     }
 
-    /// Makes the keeper look after these clusters from now on, and no others.
+    /// Replaces the clusters that the keeper looks after.
     pub fn keep(&self, clusters: Vec<Arc<Cluster>>) {
         self.clusters.send_replace(clusters);
     }
@@ -247,7 +247,7 @@ struct EndpointWork {
     random: Rc<Random>,
     /// Permits for checks in progress.
     permits: Rc<Semaphore>,
-    /// Notified when something about the endpoint may have changed.
+    /// Wake the loops when something about the endpoint may have changed.
     notifiers: Rc<LoopNotifiers>,
 }
 

@@ -145,7 +145,7 @@ fn check_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Reports whether HTTP allows `value` as a field value: it has no control characters (RFC 9110,
+/// Returns whether HTTP allows `value` as a field value: it has no control characters (RFC 9110,
 /// section 5.5).
 pub(super) fn is_value(value: &[u8]) -> bool {
     let is_allowed = |octet: &u8| !octet.is_ascii_control() || *octet == b'\t';

@@ -232,7 +232,7 @@ fn edits_are_checked() {
             request.replace_path_prefix(1, "/a?b"),
             "characters that a target cannot have",
         ),
-        (request.set_authority("a/b"), "no host"),
+        (request.set_authority("a/b"), "not a host"),
         (
             request.remove_header("Content-Length"),
             "only the proxy may set",

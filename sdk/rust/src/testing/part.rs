@@ -84,7 +84,7 @@ impl Part {
     }
 }
 
-/// Reports whether a pair of the Cookie field can have this name.
+/// Returns whether a pair of the Cookie field can have this name.
 fn is_cookie_name(name: &str) -> bool {
     let is_allowed = |octet: u8| !octet.is_ascii_control() && !b"=;".contains(&octet);
     !name.is_empty() && name.trim_ascii() == name && name.bytes().all(is_allowed)

@@ -17,7 +17,7 @@ use crate::bench::workloads::Side;
 const OPENING: usize = 64;
 /// Longest wait for a response.
 const ANSWER: Duration = Duration::from_secs(30);
-/// A body of which no byte is accepted for this long has stopped.
+/// A body has stopped if none of its bytes is accepted for this long.
 const STOPPED: Duration = Duration::from_millis(500);
 /// Length of a body that stops in the middle: more than any buffer on its path.
 const LENGTH: usize = 64 << 20;

@@ -141,7 +141,8 @@ async fn queue_up(
     Ok(())
 }
 
-/// Runs one connection: sends due requests until there are no more, or it fails.
+/// Runs one connection: sends the requests that are due, until there are no more. After an error it
+/// sends none, but still takes them from the queue. Returns the response times and the error.
 async fn client(
     mut stream: TcpStream,
     queue: Rc<Queue>,

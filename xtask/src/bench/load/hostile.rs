@@ -32,7 +32,7 @@ const SPINNER: [&str; 6] = ["chrt", "--idle", "0", "sh", "-c", "while :; do :; d
 /// harm, until `load` is done.
 ///
 /// # Errors
-/// Those of `load`, and no hostile frontend.
+/// Errors of `load`, or there is no hostile frontend.
 pub(crate) async fn during(
     folder: &Path,
     guest: &'static Guest,
@@ -69,7 +69,8 @@ pub(crate) async fn during(
     Ok(load)
 }
 
-/// Sends requests without a pause, whatever the responses, and returns the number of responses.
+/// Sends requests until the load is done, whatever the responses, and returns the number of
+/// responses. Waits [`PAUSE`] before it replaces a connection that has ended.
 async fn ask(socket: std::path::PathBuf, mut is_done: watch::Receiver<bool>) -> u64 {
     let mut answers = 0;
     let asking = async {
@@ -102,7 +103,7 @@ async fn converse(socket: &Path, answers: &mut u64) -> std::io::Result<Infallibl
 /// Runs a spinner of the lowest priority during `load`.
 ///
 /// # Errors
-/// Those of `load`, and a spinner that cannot be started or ends.
+/// Errors of `load`, or the spinner cannot be started or ends.
 pub(crate) async fn beside_spinner(
     load: impl Future<Output = anyhow::Result<Load>>,
 ) -> anyhow::Result<Load> {

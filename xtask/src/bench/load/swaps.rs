@@ -31,7 +31,7 @@ static COMPONENT: &[u8] = include_bytes!("../../../../plugins/host-suffix/host-s
 /// Replaces the plugin of the proxy in `folder` until `load` is done.
 ///
 /// # Errors
-/// Those of `load`, and a replacement that is refused.
+/// Errors of `load`, or a replacement is refused.
 pub(crate) async fn during(
     folder: &Path,
     every: Duration,

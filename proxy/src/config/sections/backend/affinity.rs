@@ -123,7 +123,7 @@ fn cookie_name(entry: &Entry<'_>) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// Reports whether this is a valid cookie name (RFC 6265, section 4.1.1; RFC 9110, section 5.6.2).
+/// Returns whether this is a valid cookie name (RFC 6265, section 4.1.1; RFC 9110, section 5.6.2).
 pub(super) fn is_token(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !text.is_empty() && text.bytes().all(allowed)

@@ -68,7 +68,7 @@ fn hash_key(entry: &Entry<'_>) -> Option<HashKey> {
     }
 }
 
-/// Reports whether this is a valid name of a query parameter, as written in a URL.
+/// Returns whether this is a valid name of a query parameter, as written in a URL.
 fn is_parameter(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_graphic() && !b"&=#".contains(&byte);
     !name.is_empty() && name.bytes().all(allowed)

@@ -39,7 +39,7 @@ impl backends::Host for State {
 }
 
 impl State {
-    /// Reports whether a request is being routed. If so, marks its decision as uncacheable.
+    /// Returns whether a request is being routed. If so, marks its decision as uncacheable.
     ///
     /// The instance would remember a state that `configure` saw for as long as it lives. So without
     /// a request the guest sees the configured state, which is always the same.

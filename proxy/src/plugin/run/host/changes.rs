@@ -1,4 +1,4 @@
-//! Functions with which the guest edits a request and asks questions about it.
+//! Functions that the guest calls to edit a request and to ask questions about it.
 
 use wasmtime::component::Resource;
 

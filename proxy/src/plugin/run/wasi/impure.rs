@@ -101,7 +101,7 @@ impl Sources {
         }
     }
 
-    /// Whether values are still the same for every instance.
+    /// Returns whether values are still the same for every instance.
     pub(super) fn is_starting(&self) -> bool {
         self.start.is_some()
     }

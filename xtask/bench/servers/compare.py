@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Servers that come and go, behind Pointsman and behind HAProxy with the equivalent configuration.
+"""Compares what clients see while servers come and go, behind Pointsman and behind HAProxy with the equivalent configuration.
 
     compare.py POINTSMAN [SCENARIO...]
 
 Both proxies run side by side, in front of servers of their own that are treated alike at the same
-moment. Each gets 300 requests a second over 30 connections, whatever becomes of the earlier ones. Prints
-a table: requests, failures (no answer, or one of 500 and above), and milliseconds until the answer. Needs
+moment. Each gets 300 requests a second over 30 connections, whether or not earlier ones have been answered. Prints
+a table: requests, failures (no response, or a status of 500 and above), and milliseconds until the response. Needs
 haproxy, node and dnsmasq.
 """
 
@@ -231,7 +231,7 @@ def start(kind, binary, servers, name):
         text = HAPROXY.format(port=port, servers="\n".join(lines), resolvers="")
         command = ["/usr/sbin/haproxy", "-db", "-f", path]
     if len(servers) == 1:
-        # With checks nobody else is there to serve until they succeed again.
+        # With checks, no server would be in service until two checks have succeeded.
         text = "\n".join(line for line in text.split("\n") if not line.startswith(unchecked))
         text = text.replace(" check\n", "\n").replace("default-server inter", "#")
     return port, launch(command, path, text)
@@ -320,7 +320,7 @@ def finish(name, sides):
               flush=True)
 
 
-# Milliseconds that each server takes.
+# Response time of each server, in milliseconds.
 DELAYS = {
     "slow server": [150, 0, 0],
     "one of eight is four times slower": [80] + [20] * 7,

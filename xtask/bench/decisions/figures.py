@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""What decisions cost: each pair differs in how varied its requests are, and in nothing else.
+"""Measures the cost of decisions: each pair differs in how varied its requests are, and in nothing else.
 
     figures.py POINTSMAN [SCENARIO...]
 
-Starts POINTSMAN with one worker before nginx and sends it requests with wrk, in turns: one of each pair
+Starts POINTSMAN with one worker in front of nginx, and sends it requests with wrk, in turns: one of each pair
 always the same request, the other one that hardly repeats. Prints the processor time per request of
-both, their ratio (the median over rounds), and how many decisions the plugins were asked for. Needs
+both, their ratio (the median over rounds), and how many decisions ran plugin code. Needs
 nginx, wrk and what `cargo xtask plugins` builds.
 """
 
