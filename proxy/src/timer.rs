@@ -21,7 +21,7 @@ pub struct Timer {
 }
 
 impl Timer {
-    /// Returns ready once `deadline` has passed. Later calls can pass any other deadline.
+    /// Ready once `deadline` has passed. Later calls can pass any other deadline.
     pub fn poll_until(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
         if let (Some(sleep), Some(waker)) = (&self.sleep, &self.waker)
             && sleep.deadline() <= deadline
@@ -95,7 +95,7 @@ impl Stall {
         self.limit = limit;
     }
 
-    /// Returns ready when `progress` has not changed for `limit`.
+    /// Ready when `progress` has not changed for `limit`.
     pub fn poll(&mut self, timer: &mut Timer, progress: u64, cx: &mut Context<'_>) -> Poll<()> {
         if progress != self.seen {
             self.seen = progress;

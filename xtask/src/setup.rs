@@ -265,7 +265,7 @@ pub(crate) fn find(command: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// Returns a command's output, trimmed; `None` if it does not exist or fails.
+/// Runs a command and returns its output, trimmed; `None` if it does not exist or fails.
 pub(crate) fn answer(mut command: Command) -> Option<String> {
     let output = command.stderr(Stdio::null()).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();

@@ -151,20 +151,21 @@ impl<'a> Table<'a> {
             .push(diagnostic.absent().help(format!("add {example}")));
     }
 
-    /// Returns the table `name`, if the file has it.
+    /// Removes and returns the table `name`, if the file has it.
     pub(super) fn table(&mut self, name: &'static str, section: Section) -> Option<Table<'a>> {
         self.take(name)?.table(section)
     }
 
-    /// Returns every remaining key of a table whose keys are names that the user chooses.
+    /// Removes and returns every remaining key of a table whose keys are names that the user
+    /// chooses.
     pub(super) fn take_all(&mut self) -> Vec<Entry<'a>> {
         let documented = self.section.documented_path().to_owned();
         self.report.known.borrow_mut().insert(documented);
         std::mem::take(&mut self.entries)
     }
 
-    /// Returns the value of `name` as read by `read`, or `default` if it is absent or wrong. A
-    /// wrong value is reported by `read`, and the configuration is refused.
+    /// Removes the key `name`. Returns its value as read by `read`, or `default` if it is absent or
+    /// wrong. A wrong value is reported by `read`, and the configuration is refused.
     pub(super) fn value_or<T>(
         &mut self,
         name: &'static str,

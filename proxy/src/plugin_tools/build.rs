@@ -120,7 +120,7 @@ fn shown(command: &Command) -> String {
     words.join(" ")
 }
 
-/// Returns the output of a program; None if it does not exist or fails.
+/// Runs a program and returns its output; None if it does not exist or fails.
 fn answer(command: &mut Command) -> Option<String> {
     let output = command.stderr(Stdio::null()).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();

@@ -153,7 +153,8 @@ impl Threads {
         Ok(())
     }
 
-    /// Returns the error of a worker that has failed to start. There must be one.
+    /// Waits for the report of a worker that has failed to start, and returns its error. There must
+    /// be one.
     fn first_error(&mut self) -> io::Error {
         while let Some(report) = self.reports.blocking_recv() {
             if let Report::Failed(failure) = report {

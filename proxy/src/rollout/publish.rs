@@ -43,7 +43,7 @@ pub struct Publication {
     pub stage: config::Stage,
     /// The cause that puts it into service.
     pub cause: Cause,
-    /// When an operator requested it; None after a rollback because of faults.
+    /// When it was requested; None after a rollback because of faults.
     pub order: Option<Ticket>,
 }
 

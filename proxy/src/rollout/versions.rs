@@ -282,8 +282,8 @@ impl Versions {
         good.cloned().collect()
     }
 
-    /// Returns the versions of [`good_before`](Self::good_before) that differ from the active version: the
-    /// same version would fail again.
+    /// Returns the versions of [`good_before`](Self::good_before) that differ from the active
+    /// version: the same version would fail again.
     pub fn good_before_failing(&self, id: &StageId) -> Vec<RetiredVersion> {
         let mut good = self.good_before(id);
         if let Some(published) = self.published(id) {

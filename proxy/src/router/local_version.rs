@@ -197,7 +197,7 @@ impl LocalVersion {
         self.queue.close();
     }
 
-    /// Returns the idle instance, or a new one.
+    /// Takes the idle instance, or creates one. [`Fault::Starting`] while one is created elsewhere.
     fn instance(&mut self) -> Result<Instance, Fault> {
         if let Some(instance) = self.instance.take() {
             return Ok(instance);

@@ -26,8 +26,8 @@ struct Report {
 }
 
 impl Reports {
-    /// Returns the number of faults of this kind that were skipped since the last log line; None if
-    /// this fault is to be skipped as well.
+    /// Counts a fault of this kind. Returns the number of faults that were skipped since the last
+    /// log line; None if this fault is to be skipped as well.
     pub(super) fn admit(&mut self, kind: &'static str) -> Option<u64> {
         let now = Instant::now();
         let Some(report) = self.0.iter_mut().find(|report| report.kind == kind) else {

@@ -97,9 +97,9 @@ pub struct ClusterConfig {
 }
 
 impl ClusterConfig {
-    /// Prepares a backend's configuration for this number of workers. `file_servers` are the servers
-    /// of its file. `before` is the cluster of the same name that is in force; its unchanged servers
-    /// and endpoints are reused. Changes nothing that is in use.
+    /// Prepares a backend's configuration for this number of workers. `file_servers` are the
+    /// servers of its file. `before` is the cluster of the same name that is in force; its
+    /// unchanged servers and endpoints are reused. Changes nothing that is in use.
     ///
     /// # Errors
     /// The first server that cannot be used, with the reason.

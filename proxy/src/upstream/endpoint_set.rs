@@ -278,8 +278,8 @@ impl EndpointSet {
         self.cookies.get(&cookie).copied()
     }
 
-    /// Returns the weight of an endpoint, in hundredths: the product of its server's weight, its own
-    /// weight, and its share during a slow start.
+    /// Returns the weight of an endpoint, in hundredths: the product of its server's weight, its
+    /// own weight, and its share during a slow start.
     pub(super) fn weight(&self, entry: &EndpointEntry) -> u32 {
         let weight = u32::from(self.servers[entry.server].weight()) * u32::from(entry.weight);
         weight.saturating_mul(entry.endpoint.health().share())

@@ -190,7 +190,7 @@ impl Runner<'_> {
         })
     }
 
-    /// Returns the median of this round's starts; all rounds together have [`STARTS`].
+    /// Measures this round's starts, and returns the median. All rounds together have [`STARTS`].
     async fn start(&self, peer: Peer, round: usize) -> anyhow::Result<Sample> {
         let starts = if self.settings.quick {
             2

@@ -106,7 +106,7 @@ pub(crate) fn make_ready(binary: Option<&Path>, consent: Consent) -> anyhow::Res
 }
 
 impl Tools {
-    /// Returns the version that each program reports, by name.
+    /// Runs each program to find its version. Returns the versions, by name.
     pub(crate) fn versions(&self) -> Vec<(String, String)> {
         let ask = |program: &Path, flag: &str| {
             let output = Command::new(program).arg(flag).output();

@@ -1,12 +1,13 @@
 //! Links between documents: each leads to a file, and to a heading in it.
 //!
-//! Pages of the book link only to pages that its summary lists, as no other file is part of the built
-//! book. Addresses on the web are not checked. Called by `tidy`.
+//! Pages of the book link only to pages that its summary lists, as no other file is part of the
+//! built book. Addresses on the web are not checked. Called by `tidy`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
-/// The folder of the book, its summary, and the part of a page's path that marks a passage for others.
+/// The folder of the book, its summary, and the part of a page's path that marks a passage for
+/// others.
 const BOOK: &str = "docs";
 const SUMMARY: &str = "docs/SUMMARY.md";
 const PARTS: &str = "docs/plugins/parts";

@@ -149,7 +149,7 @@ fn accept_proxy(mut table: Table<'_>) -> AcceptProxy {
     accept
 }
 
-/// Reads `true` or a port.
+/// Reads a boolean or a port. Returns `None` for `false`, and for a wrong value.
 fn redirect(entry: &Entry<'_>) -> Option<RedirectToHttps> {
     if let DeValue::Integer(_) = entry.value() {
         let port = u16::try_from(entry.integer(1..=65_535)?).ok();

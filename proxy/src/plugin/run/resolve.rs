@@ -41,7 +41,7 @@ impl Resolver {
         });
     }
 
-    /// Returns the combined decision, with `route` in place of that of a plugin that has failed.
+    /// Takes the combined decision, with `route` in place of that of a plugin that has failed.
     pub fn end_by(&mut self, route: Route) -> Rc<Decision> {
         let earlier = self.end();
         let mut decision =
@@ -50,7 +50,7 @@ impl Resolver {
         Rc::new(decision)
     }
 
-    /// Returns the combined decision; None if no plugin has decided.
+    /// Takes the combined decision; None if no plugin has decided.
     pub fn end(&mut self) -> Option<Rc<Decision>> {
         self.so_far.take()
     }

@@ -214,7 +214,7 @@ impl Resolver {
         self.addresses(&host.to_ascii()).await
     }
 
-    /// Returns the addresses of a host, which is a name or an IP address.
+    /// Looks up the addresses of a host, which is a name or an IP address.
     async fn addresses(&self, host: &str) -> Result<Addresses, ResolveError> {
         if let Ok(address) = host.parse() {
             return Ok(Addresses {
