@@ -4,7 +4,7 @@ use anyhow::{Context as _, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 use pointsman_tests::{Asked, DEADLINE, Http2Client, Http2Origin, Origin, Proxy, Wire};
 use sha1::{Digest as _, Sha1};
 use tokio::time::timeout;
@@ -12,8 +12,9 @@ use tokio::time::timeout;
 use super::proxy;
 use crate::tunnels::handshake;
 
-/// Sends a WebSocket's bytes by extended CONNECT, and checks that they come back.
-async fn echoes(client: &Http2Client) -> anyhow::Result<()> {
+/// Sends a WebSocket's bytes by extended CONNECT, and checks that they come back. Returns the fields
+/// of the response.
+async fn echoes(client: &Http2Client) -> anyhow::Result<HeaderMap> {
     let mut request = Request::builder()
         .method(Method::CONNECT)
         .uri("http://io.test.tld/chat")
@@ -25,7 +26,7 @@ async fn echoes(client: &Http2Client) -> anyhow::Result<()> {
     let response = timeout(DEADLINE, response).await??;
     assert_eq!(response.status(), 200);
     assert!(!response.headers().contains_key("sec-websocket-accept"));
-    let mut body = response.into_body();
+    let (parts, mut body) = response.into_parts();
     for message in ["hello", "again"] {
         stream.send_data(message.into(), false)?;
         let mut seen = Vec::new();
@@ -41,7 +42,7 @@ async fn echoes(client: &Http2Client) -> anyhow::Result<()> {
     while let Some(piece) = timeout(DEADLINE, body.data()).await? {
         assert!(piece?.is_empty());
     }
-    Ok(())
+    Ok(parts.headers)
 }
 
 /// Returns the `Sec-WebSocket-Accept` of a key (RFC 6455, section 1.3).
@@ -60,7 +61,7 @@ async fn http1_echo() -> anyhow::Result<Origin> {
         let key = head.field("sec-websocket-key").context("a key")?;
         let accept = accept_of(&key);
         wire.send(format!(
-            "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\nX-Internal: 1\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
         ))
         .await?;
         let (mut socket, _) = wire.into_parts();
@@ -77,7 +78,8 @@ async fn http2_echo() -> anyhow::Result<Http2Origin> {
     Http2Origin::start(builder, None, |mut asked: Asked| async move {
         ensure!(asked.request.method() == Method::CONNECT, "{asked:?}");
         ensure!(!asked.request.headers().contains_key("sec-websocket-key"));
-        let mut stream = asked.respond.send_response(Response::new(()), false)?;
+        let response = Response::builder().header("x-internal", "1").body(())?;
+        let mut stream = asked.respond.send_response(response, false)?;
         let mut body = asked.request.into_body();
         while let Some(piece) = body.data().await {
             let piece = piece?;
@@ -149,5 +151,50 @@ async fn max_body_does_not_end_websockets() -> anyhow::Result<()> {
         www.address()
     ))
     .await?;
-    echoes(&Http2Client::connect(proxy.address()).await?).await
+    echoes(&Http2Client::connect(proxy.address()).await?).await?;
+    Ok(())
+}
+
+/// A plugin's edits of the response apply to the response that opens a WebSocket: the 101 of
+/// HTTP/1.1, and the 200 to an extended CONNECT, whichever version the server speaks.
+#[tokio::test]
+async fn response_edits_apply_to_a_response_that_opens_a_websocket() -> anyhow::Result<()> {
+    let (http1, http2) = (http1_echo().await?, http2_echo().await?);
+    for (server, options) in [
+        (http1.address(), ""),
+        (http2.address(), ", protocol = \"h2c\""),
+    ] {
+        let proxy = Proxy::pointsman(&format!(
+            r#"
+            workers = 1
+            [frontend.http-in]
+            bind = {{ address = "127.0.0.1:0", h2c = true }}
+            default_backend = "www"
+            router.plugin = "headers"
+            router.config.response = {{ set = {{ x-edge = "1" }}, append = {{ x-seen = "2" }}, remove = ["x-internal"] }}
+            [backend.www]
+            server.www = {{ address = "{server}" {options} }}
+            "#
+        ))
+        .await?;
+        // The second decision comes from the cache.
+        for _ in 0..2 {
+            let fields = echoes(&Http2Client::connect(proxy.address()).await?).await?;
+            let seen = ["x-edge", "x-seen", "x-internal"].map(|name| fields.get(name));
+            let seen = seen.map(|value| value.map(|value| value.as_bytes().to_vec()));
+            let edited = [Some(b"1".to_vec()), Some(b"2".to_vec()), None];
+            assert_eq!(seen, edited, "{options}: {fields:?}");
+
+            let mut wire = Wire::connect(proxy.address()).await?;
+            wire.send(handshake("io.test.tld")).await?;
+            let head = wire.head().await?;
+            assert_eq!(head.status()?, 101, "{options}: {head:?}");
+            let seen = ["x-edge", "x-seen", "x-internal"].map(|name| head.field(name));
+            let edited = [Some("1".to_owned()), Some("2".to_owned()), None];
+            assert_eq!(seen, edited, "{options}: {head:?}");
+            wire.send("hello").await?;
+            assert_eq!(wire.exactly(5).await?, b"hello");
+        }
+    }
+    Ok(())
 }
