@@ -490,6 +490,38 @@ fn route_normalizes_the_path_as_the_proxy_does() {
     assert_eq!(ask(&on, "/%")["status"], 400);
 }
 
+/// A body that the proxy would refuse, because it is larger than the router waits for, is reported
+/// as such. The router is not called.
+#[test]
+fn route_reports_a_body_that_is_too_large() {
+    let place = |too_large: &str| {
+        let body = format!("routing.body = {{ size = \"7B\", too_large = \"{too_large}\" }}\n");
+        Place::new(&GOOD.replace("router.plugin", &(body + "router.plugin")))
+    };
+    let (reject, route) = (place("reject"), place("route"));
+    let check = |place: &Place, media_type: &str, body: &str, status: Value| {
+        let media_type = format!("Content-Type: {media_type}");
+        let flags = ["route", "--json", "-H", "Host: io.test.tld"];
+        let request = ["-H", &media_type, "--body", body, "POST", "/"];
+        let text = place.prints(&[&flags[..], &request].concat());
+        let report: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(report["status"], status, "{media_type} {body}: {report:#}");
+        let (decision, backend) = if status.is_null() {
+            ("backend", Value::from("node_backend"))
+        } else {
+            ("refused", Value::Null)
+        };
+        assert_eq!(report["decision"], decision, "{media_type} {body}");
+        assert_eq!(report["backend"], backend, "{media_type} {body}");
+        assert_eq!(report["plugin"].is_null(), !status.is_null(), "{report:#}");
+    };
+    check(&reject, "application/json", "{\"a\": 1}", 413.into());
+    check(&reject, "application/json", "{\"a\":1}", Value::Null);
+    // The router does not wait for a body of this type.
+    check(&reject, "text/plain", "{\"a\": 1}", Value::Null);
+    check(&route, "application/json", "{\"a\": 1}", Value::Null);
+}
+
 #[test]
 fn route_needs_a_frontend_if_there_are_several() {
     let other = r#"

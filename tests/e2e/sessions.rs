@@ -243,3 +243,66 @@ async fn a_session_that_the_command_line_describes() -> anyhow::Result<()> {
 }
 
 const CERTIFICATE: &[&str] = &["--client-certificate", "client.pem"];
+
+/// `pointsman route` decides for a frontend without HTTP as the contract says: the plugin sees the
+/// server name of the `ClientHello` as the host and none of the request, and cannot edit anything.
+#[tokio::test]
+async fn a_connection_without_http_that_the_command_line_describes() -> anyhow::Result<()> {
+    let origin = Origin::naming("www").await?;
+    let edit = json!({"set-header": {"name": "x-a", "value": "1", "then": "default"}});
+    let by_host = json!({"read": {"what": "host", "cases": {"edit.test": edit},
+        "otherwise": "backend-by-value"}});
+    // Any other value than that of a connection without HTTP is an error.
+    let root = [
+        ("method", "", ""),
+        ("path", "", ""),
+        ("path-with-query", "", ""),
+        ("authority", "", ""),
+        ("version", "", "none"),
+        ("header", "host", ""),
+        ("header", "x-a", ""),
+        ("header", "x-forwarded-for", ""),
+        ("cookie", "s", "none"),
+        // The TLS session is not the proxy's.
+        ("server-name", "", "none"),
+        ("client-address", "", "192.0.2.7"),
+    ]
+    .into_iter()
+    .fold(by_host, |then, (what, name, value)| {
+        json!({"read": {"what": what, "name": name, "cases": {value: then},
+            "otherwise": {"error": what}}})
+    });
+    let (directory, mut config) = place(&json!("127.0.0.1:0"), &origin)?;
+    config["plugin_cache_dir"] = json!("cache");
+    let frontend = &mut config["frontend"]["http-in"];
+    frontend["mode"] = json!("tcp");
+    frontend
+        .as_object_mut()
+        .context("a table")?
+        .remove("forwarded");
+    frontend["router"]["config"]["root"] = root;
+    fs::write(
+        directory.path().join("pointsman.toml"),
+        toml::to_string(&config)?,
+    )?;
+    let report = |name: &str| -> anyhow::Result<Value> {
+        let mut command = pointsman()?;
+        let output = command
+            .current_dir(directory.path())
+            .args(["route", "--json", "--client", "192.0.2.7"])
+            .args(["-H", "X-A: 1", "-H", "Cookie: s=1", "-H", "Host: a.test"])
+            .args(["--server-name", name, "--http-version", "2"])
+            .args(["POST", "http://a.test/b?c"])
+            .output()?;
+        serde_json::from_slice(&output.stdout)
+            .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let decided = report("WWW")?;
+    assert_eq!(decided["decision"], "backend", "{decided:#}");
+    assert_eq!(decided["backend"], "www", "{decided:#}");
+    let refused = report("edit.test")?;
+    assert_eq!(refused["decision"], "fault", "{refused:#}");
+    let reason = refused["reason"].to_string();
+    assert!(reason.contains("has nothing to edit"), "{refused:#}");
+    Ok(())
+}
