@@ -113,7 +113,8 @@ impl Bed {
         }
     }
 
-    fn socket(&self, lease: &Lease) -> String {
+    /// Returns the socket of a lease.
+    pub(super) fn socket(&self, lease: &Lease) -> String {
         let address = lease.endpoint().endpoint().address().to_string();
         let prefix = format!("unix:{}/", self.directory.path().display());
         address.replace(&prefix, "")

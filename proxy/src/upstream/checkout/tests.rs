@@ -67,6 +67,60 @@ async fn the_expected_endpoint_serves() {
     }
 }
 
+/// A request for one server is tried at all addresses of that server. Only then does it go to
+/// another server, or nowhere.
+#[tokio::test]
+async fn a_chosen_server_is_tried_at_each_of_its_addresses() {
+    // Sockets that listen; where the request goes; number of failed connections.
+    for (listening, elsewhere, nowhere, refused) in [
+        ("1 2 3", "1", "1", 0),
+        ("2 3", "2", "2", 1),
+        ("3", "3", "-", 2),
+    ] {
+        for (bound, expected) in [
+            (Bound::Server("a"), elsewhere),
+            (Bound::OnlyServer("a"), nowhere),
+        ] {
+            let mut bed = Bed::new("a=1,2 b=3");
+            bed.backend.retry.attempts = 0;
+            listening.split(' ').for_each(|socket| bed.listen(socket));
+            let cluster = bed.start();
+            let demand = Demand {
+                bound: Some(bound),
+                ..fresh()
+            };
+            let lease = cluster.checkout(&demand).await;
+            let seen = lease.map_or("-".to_owned(), |lease| bed.socket(&lease));
+            assert_eq!(seen, expected, "{bound:?}, {listening} listening");
+            assert_eq!(bed.refused(), refused, "{bound:?}, {listening} listening");
+        }
+    }
+}
+
+/// A request that may go to one server only, and has failed there, is sent to another address of
+/// that server at once. If there is none, it is sent to the same address after `retry.pause`.
+#[tokio::test(start_paused = true)]
+async fn a_request_for_one_server_only_is_repeated_there() {
+    for (servers, expected, has_pause) in [("a=1,2 b=3", "2", false), ("a=1 b=3", "1", true)] {
+        let mut bed = Bed::new(servers);
+        for socket in ["1", "2", "3"] {
+            bed.listen(socket);
+        }
+        let cluster = bed.start();
+        let failed = [bed.endpoint(0).id()];
+        let demand = Demand {
+            bound: Some(Bound::OnlyServer("a")),
+            avoid: &failed,
+            ..fresh()
+        };
+        let begin = Instant::now();
+        let lease = cluster.checkout(&demand).await.unwrap();
+        assert_eq!(bed.socket(&lease), expected, "{servers}");
+        let pause = bed.backend.retry.pause;
+        assert_eq!(begin.elapsed() >= pause, has_pause, "{servers}");
+    }
+}
+
 #[tokio::test]
 async fn a_request_makes_a_limited_number_of_attempts() {
     let servers: Vec<_> = (0..40)
