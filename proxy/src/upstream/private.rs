@@ -144,6 +144,7 @@ mod tests {
     use tokio::io::AsyncWriteExt as _;
 
     use super::*;
+    use crate::upstream::hash;
     use crate::upstream::testing::{Bed, closed, fresh};
 
     fn bed(servers: &str) -> (Bed, Rc<LocalCluster>) {
@@ -180,6 +181,32 @@ mod tests {
         let first = bed.accept("1").await;
         keep(&mut private, &cluster).await;
         closed(first).await;
+    }
+
+    /// A request whose key prefers another server does not use the connection, which is kept for
+    /// requests whose keys prefer its own server.
+    #[tokio::test]
+    async fn a_key_that_prefers_another_server_leaves_it_alone() {
+        let (_bed, cluster) = bed("a=1 b=2");
+        let mut private = PrivateConnections::default();
+        keep(&mut private, &cluster).await;
+        let own = private.0[0].endpoint.endpoint().id();
+        let mut used = [0, 0];
+        for number in 0..32_u8 {
+            let demand = Demand {
+                bound: Some(Bound::Key(hash::of(&[number]))),
+                ..fresh()
+            };
+            let preferred = cluster.checkout(&demand).await.unwrap();
+            let is_own = preferred.endpoint().endpoint().id() == own;
+            let taken = private.take(&cluster, &demand).await.unwrap();
+            assert_eq!(taken.is_some(), is_own, "{number}");
+            used[usize::from(is_own)] += 1;
+            if let Some(lease) = taken {
+                private.put(lease);
+            }
+        }
+        assert!(used.iter().all(|count| *count > 4), "{used:?}");
     }
 
     #[tokio::test]
