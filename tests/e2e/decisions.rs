@@ -1,10 +1,10 @@
 //! Effects of decisions: lists of plugins, choices that fail, servers, keys, tags, and edits of
 //! responses. The plugins are the bundled ones, and one that follows a script in its configuration.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context as _, ensure};
-use pointsman_tests::{Message, Origin, Proxy, Wire, guest, log_field};
+use pointsman_tests::{Dnsmasq, Message, Origin, Proxy, Record, Wire, guest, log_field};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -268,6 +268,183 @@ async fn a_plugin_names_a_server() -> anyhow::Result<()> {
             503,
             "a fault"
         );
+    }
+    Ok(())
+}
+
+/// A server with several addresses, one of which refuses connections, is reached at another one
+/// before `otherwise` applies.
+#[tokio::test]
+async fn a_named_server_is_tried_at_each_of_its_addresses() -> anyhow::Result<()> {
+    let first = |ask_again: bool| {
+        let server = json!({"backend": "www", "server": "one", "ask_again": ask_again});
+        json!({"read": {"what": "attempt", "cases": {"0": {"server": server}},
+            "otherwise": {"server": {"backend": "www", "server": "two"}}}})
+    };
+    let root = json!({"read": {"what": "path", "cases": {"/again": first(true)},
+        "otherwise": first(false)}});
+    let stages = [scripted("server", &json!([]), &root)];
+    let two = Origin::naming("two").await?;
+    // Loopback addresses that no other test uses.
+    let hosts = [1, 2, 3, 4].map(|last| Ipv4Addr::new(127, 0, 71, last));
+    let dns = hosts.map(|host| Record::address("one.test.tld", host, 60));
+    let dns = Dnsmasq::with(&dns).await?;
+    // The server listens on one of four addresses, so the one that comes first usually refuses.
+    for host in &hosts[..2] {
+        let one = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none";
+        let one = Origin::answering_at((*host, 0).into(), one).await?;
+        let more = format!(
+            "{}server.one = \"one.test.tld:{}\"\n\
+             resolve = {{ nameservers = [\"{}\"], init = \"required\" }}\n",
+            backend("www", &[("two", two.address())]),
+            one.address().port(),
+            dns.nameserver()
+        );
+        for target in ["/again", "/another"] {
+            // A new proxy does not know yet which address refuses.
+            let proxy = Proxy::pointsman_in(directory()?, &config(&stages, &more)).await?;
+            for _ in 0..2 {
+                let response = get(&proxy, target, "").await?;
+                assert_eq!(
+                    answer(&response)?,
+                    (200, "one".to_owned()),
+                    "{host} {target}"
+                );
+            }
+        }
+    }
+    assert_eq!(two.connections(), 0);
+    Ok(())
+}
+
+/// With `ask-again`, a request that its server has received stays with that server: `retry` repeats
+/// it there, and the router is not called again. A server that cannot be reached has received
+/// nothing, so the router is called again, at once.
+#[tokio::test]
+async fn ask_again_and_retry() -> anyhow::Result<()> {
+    let root = json!({"read": {"what": "attempt",
+        "cases": {"0": {"server": {"backend": "www", "server": "one", "ask_again": true}}},
+        "otherwise": {"server": {"backend": "www", "server": "two", "ask_again": true}}}});
+    // Failures of the first server before it responds with 200; retries; the response, and the
+    // number of requests that the first server gets.
+    for (status, failures, attempts, expected, received) in [
+        (503, 1, 2, (200, "one"), 2),
+        (503, 2, 2, (200, "one"), 3),
+        (503, 3, 2, (503, ""), 3),
+        (503, 1, 0, (503, ""), 1),
+        // The connection is closed without a response.
+        (0, 1, 2, (200, "one"), 2),
+        (0, 3, 2, (502, ""), 3),
+    ] {
+        let two = Origin::naming("two").await?;
+        // A repeated request gets a new connection.
+        let one = Origin::scripted(move |mut wire, connection| async move {
+            wire.request().await?;
+            let response = match status {
+                _ if connection >= failures => "200 OK\r\nContent-Length: 3\r\n\r\none",
+                503 => "503 No\r\nContent-Length: 0\r\n\r\n",
+                _ => return Ok(()),
+            };
+            wire.send(format!("HTTP/1.1 {response}")).await
+        })
+        .await?;
+        let servers = [("one", one.address()), ("two", two.address())];
+        let more = backend("www", &servers).replace(
+            "retry.attempts = 0",
+            &format!(
+                "retry = {{ on = [\"503\", \"reset\"], attempts = {attempts}, pause = \"1ms\" }}"
+            ),
+        );
+        let config = config(&[scripted("server", &json!([]), &root)], &more);
+        let proxy = Proxy::pointsman_in(directory()?, &config).await?;
+        let case = format!("{failures} times {status}, {attempts} retries");
+        let (found, body) = answer(&get(&proxy, "/", "").await?)?;
+        assert_eq!(found, expected.0, "{case}: {body}");
+        ensure!(body.starts_with(expected.1), "{case}: {body}");
+        assert_eq!(one.connections(), received, "{case}");
+        assert_eq!(two.connections(), 0, "{case}");
+    }
+    let (dead, two) = (nobody().await?, Origin::naming("two").await?);
+    let servers = [("one", dead), ("two", two.address())];
+    let more = backend("www", &servers).replace(
+        "retry.attempts = 0",
+        // The pause is longer than the test waits for a response.
+        "retry = { on = [\"connect\", \"503\"], attempts = 3, pause = \"1h\" }",
+    );
+    let config = config(&[scripted("server", &json!([]), &root)], &more);
+    let proxy = Proxy::pointsman_in(directory()?, &config).await?;
+    for _ in 0..2 {
+        let response = get(&proxy, "/", "").await?;
+        assert_eq!(answer(&response)?, (200, "two".to_owned()));
+    }
+    Ok(())
+}
+
+/// A connection that belongs to one client is not used for that client's requests whose keys belong
+/// to another server, whether it is because of the PROXY protocol or because of a login.
+#[tokio::test]
+async fn a_clients_own_connection_is_not_used_for_a_key_of_another_server() -> anyhow::Result<()> {
+    // Names itself, and the user that has logged in to the connection.
+    let server = async |name: &'static str, reads_header: bool| {
+        Origin::scripted(move |mut wire, _| async move {
+            if reads_header {
+                wire.until(b"\r\n").await?;
+            }
+            let mut user = "nobody".to_owned();
+            while let Ok(request) = wire.request().await {
+                if let Some(login) = request.head.field("authorization") {
+                    user = login.replace("NTLM ", "");
+                }
+                let body = format!("{name} {user}");
+                let length = body.len();
+                wire.send(format!(
+                    "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}"
+                ))
+                .await?;
+            }
+            Ok(())
+        })
+        .await
+    };
+    let root = json!({"set-affinity-by": {"question": 0, "then": {"backend": "www"}}});
+    let stage = scripted("sticky", &json!([{"value": {"over": "cookie:s"}}]), &root);
+    for (option, has_proxy_protocol) in [("", false), (", proxy_protocol = \"v1\"", true)] {
+        let (a, b) = (
+            server("a", has_proxy_protocol).await?,
+            server("b", has_proxy_protocol).await?,
+        );
+        let more = format!(
+            "[backend.www]\nserver.a = {{ address = \"{}\" {option} }}\n\
+             server.b = {{ address = \"{}\" {option} }}\n",
+            a.address(),
+            b.address()
+        );
+        let config = config(std::slice::from_ref(&stage), &more);
+        let proxy = Proxy::pointsman_in(directory()?, &config).await?;
+        let cookie = |key: usize| format!("Cookie: s={key}\r\n");
+        let mut homes = Vec::new();
+        for key in 0..24 {
+            homes.push(answer(&get(&proxy, "/", &cookie(key)).await?)?.1);
+        }
+        ensure!(homes.iter().any(|home| *home != homes[0]), "{homes:?}");
+        let mut client = Wire::connect(proxy.address()).await?;
+        let mut ask = async |key: usize, field: &str| {
+            let fields = cookie(key) + field;
+            let request = format!("GET / HTTP/1.1\r\nHost: www.test.tld\r\n{fields}\r\n");
+            anyhow::Ok(answer(&client.exchange(request).await?)?.1)
+        };
+        let logged_in = homes[0].replace("nobody", "alice");
+        if !has_proxy_protocol {
+            assert_eq!(ask(0, "Authorization: NTLM alice\r\n").await?, logged_in);
+        }
+        for (key, home) in homes.iter().enumerate() {
+            let expected = if !has_proxy_protocol && *home == homes[0] {
+                &logged_in
+            } else {
+                home
+            };
+            assert_eq!(ask(key, "").await?, *expected, "{option} {key}");
+        }
     }
     Ok(())
 }
