@@ -3,6 +3,7 @@
 
 mod bundled;
 mod cache;
+mod definitions;
 mod hostile;
 mod load;
 mod memory;
