@@ -245,6 +245,41 @@ async fn a_reload_keeps_later_changes() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// If a swap during a reload keeps the reload's version of that stage out of service, the next
+/// reload applies the configured settings, even though the configuration has not changed since.
+#[tokio::test]
+async fn settings_that_a_swap_overrides_come_with_the_next_reload() -> anyhow::Result<()> {
+    for is_rolled_back in [false, true] {
+        let (www, proxy) = start().await?;
+        let changed = config(&www)
+            .replace("other.wasm", "heavy.wasm")
+            .replace("mode = \"harmless\"", "mode = \"respond\", value = 404");
+        proxy.configure(&changed)?;
+        let (reloaded, done) = tokio::join!(proxy.ctl(&["reload"]), async {
+            let compiler = Stopped::next(&proxy).await?;
+            proxy.ctl(&["swap", "http-in", "two.wasm"]).await?;
+            compiler.goes_on()
+        });
+        done?;
+        reloaded?;
+        assert_eq!(versions(&proxy, "other").await?[0].2, "reload");
+        // The swap was requested later, so its version stays, with the settings before the reload.
+        assert_eq!(deciding(&proxy).await?, "2");
+        if is_rolled_back {
+            proxy.ctl(&["rollback", "http-in"]).await?;
+            assert_eq!(deciding(&proxy).await?, "1");
+        }
+        for _ in 0..2 {
+            proxy.ctl(&["reload"]).await?;
+            assert_eq!(status(&proxy).await?, 404, "{is_rolled_back}");
+            // Another reload adds no further version.
+            let now = versions(&proxy, "http-in").await?;
+            assert_eq!(now[0], (3, "active".into(), "reload".into()), "{now:?}");
+        }
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_trial_is_aborted_before_it_begins() -> anyhow::Result<()> {
     let (_www, proxy) = start().await?;
