@@ -357,3 +357,49 @@ fn a_trial_without_an_instance_is_promoted() {
         .unwrap();
     assert!(matches!(decided.route, Route::Backend(_)), "{decided:?}");
 }
+
+/// Decisions of a mirrored version are compared with the answers filled in. The same question can
+/// have another number in the other version.
+#[test]
+fn mirrored_decisions_are_compared_by_their_answers() {
+    let version = |values: [&str; 2], question: u32| {
+        let questions = values.map(|over| json!({"value": {"over": over}}));
+        let root = json!({"set-header-by": {"name": "x-by", "question": question, "then":
+            {"tag-by": {"name": "by", "question": question, "then":
+            {"set-affinity-by": {"question": question, "then": {"backend": "www"}}}}}}});
+        let config = json!({"cacheable": true, "questions": questions, "root": root});
+        let settings = settings(config.to_string());
+        let spec = VersionSpec::new(plugin("guest-scripted"), settings, environment());
+        Version::try_new(spec).unwrap()
+    };
+    let (one, two) = ("header:x-a", "header:x-b");
+    let mut requests = [("1", "2"), ("1", "1"), ("2", "1")]
+        .map(|(a, b)| asked(&[("host", b"a"), ("x-a", a.as_bytes()), ("x-b", b.as_bytes())]));
+    // The questions of the mirrored version, the number of the one that it uses, and the number of
+    // requests on which it decides differently. The active version uses the value of `one`.
+    for (values, question, differing) in [
+        ([one, two], 0, 0),
+        ([two, one], 1, 0),
+        // The same number, but another question: the answers are equal for one request.
+        ([two, one], 0, 2),
+    ] {
+        let (active, instance) = version([one, two], 0);
+        let mut router = Router::new(vec![Stage::new(Arc::new(active), Some(instance), 0)], 0);
+        let (mirrored, instance) = version(values, question);
+        let mirrored = Arc::new(mirrored.numbered(2));
+        let share = Share::of_percent(100.0).unwrap();
+        let rollout = Arc::new(Rollout::new(mirrored, Mode::Mirror, share, Vec::new(), 1));
+        let start = StageChange::StartRollout(Arc::clone(&rollout), Some(instance));
+        router.apply(0, start);
+        for request in &mut requests {
+            request.answers = Answers::default();
+            router
+                .decide(&mut request.request(), None)
+                .decision
+                .unwrap();
+        }
+        let report = rollout.results().report();
+        let counted = (report.asked, report.differing, report.failed);
+        assert_eq!(counted, (3, differing, 0), "{values:?} {question}");
+    }
+}
