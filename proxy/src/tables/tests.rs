@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use tempfile::TempDir;
 
@@ -203,6 +203,40 @@ fn a_file_that_changes() {
     drop(before);
     tables.sweep();
     assert!(!tables.has_replaced());
+}
+
+/// However often a table is replaced or changed, the memory of its predecessors is freed: by the
+/// sweep, after the last request that reads them has ended.
+#[test]
+fn replaced_tables_are_freed_with_their_changes() {
+    let place = Place::new(&[("t.csv", "a,0\n")]);
+    let tables = place.tables("t.csv", TableValues::Any);
+    let mut replaced = Vec::new();
+    for round in 0..100 {
+        // The requests of this round read the table from the file, and the one with a change.
+        let mut requests = vec![tables.current()];
+        for key in ["b", "c"] {
+            replaced.push(Arc::downgrade(&tables.slot("t").unwrap().table));
+            change(&tables, key, Some(&round.to_string())).unwrap();
+            requests.push(tables.current());
+        }
+        replaced.push(Arc::downgrade(&tables.slot("t").unwrap().table));
+        place.write("t.csv", &format!("a,{}\n", round + 1));
+        place.take_up(&tables, "t.csv");
+        tables.sweep();
+        let alive = |replaced: &[Weak<_>]| {
+            let counts = replaced.iter().map(Weak::strong_count);
+            counts.filter(|count| *count > 0).count()
+        };
+        // A request keeps what it reads. A worker that ends it frees nothing: that can take long.
+        assert_eq!(requests[0].find("t", b"b"), None);
+        assert_eq!(alive(&replaced), 3, "{round}");
+        drop(requests);
+        assert_eq!(alive(&replaced), 3, "{round}");
+        tables.sweep();
+        assert_eq!(alive(&replaced), 0, "{round}");
+        assert!(!tables.has_replaced());
+    }
 }
 
 #[test]
