@@ -284,7 +284,7 @@ async fn a_named_server_is_tried_at_each_of_its_addresses() -> anyhow::Result<()
     let root = json!({"read": {"what": "path", "cases": {"/again": first(true)},
         "otherwise": first(false)}});
     let stages = [scripted("server", &json!([]), &root)];
-    let two = Origin::naming("two").await?;
+    let two = Origin::with_name("two").await?;
     // Loopback addresses that no other test uses.
     let hosts = [1, 2, 3, 4].map(|last| Ipv4Addr::new(127, 0, 71, last));
     let dns = hosts.map(|host| Record::address("one.test.tld", host, 60));
@@ -336,7 +336,7 @@ async fn ask_again_and_retry() -> anyhow::Result<()> {
         (0, 1, 2, (200, "one"), 2),
         (0, 3, 2, (502, ""), 3),
     ] {
-        let two = Origin::naming("two").await?;
+        let two = Origin::with_name("two").await?;
         // A repeated request gets a new connection.
         let one = Origin::scripted(move |mut wire, connection| async move {
             wire.request().await?;
@@ -364,7 +364,7 @@ async fn ask_again_and_retry() -> anyhow::Result<()> {
         assert_eq!(one.connections(), received, "{case}");
         assert_eq!(two.connections(), 0, "{case}");
     }
-    let (dead, two) = (nobody().await?, Origin::naming("two").await?);
+    let (dead, two) = (nobody().await?, Origin::with_name("two").await?);
     let servers = [("one", dead), ("two", two.address())];
     let more = backend("www", &servers).replace(
         "retry.attempts = 0",

@@ -248,7 +248,7 @@ const CERTIFICATE: &[&str] = &["--client-certificate", "client.pem"];
 /// server name of the `ClientHello` as the host and none of the request, and cannot edit anything.
 #[tokio::test]
 async fn a_connection_without_http_that_the_command_line_describes() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
+    let origin = Origin::with_name("www").await?;
     let edit = json!({"set-header": {"name": "x-a", "value": "1", "then": "default"}});
     let by_host = json!({"read": {"what": "host", "cases": {"edit.test": edit},
         "otherwise": "backend-by-value"}});
