@@ -54,7 +54,7 @@ impl Demo {
     /// # Errors
     /// No port, thread or temporary folder is available.
     pub fn start(feed: Feed, port: u16) -> Result<Self, DemoError> {
-        // The signal that an operator would send after a change of the configuration.
+        // The signal that an operator would send after a change to the configuration.
         let reload = || kill(Pid::this(), Signal::SIGHUP).map_err(io::Error::from);
         Self::start_with(feed, port, TICK, reload).map_err(DemoError)
     }

@@ -1,10 +1,11 @@
 //! The server that a request goes to, and requests that are sent again: never if a server could have
 //! acted on them.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use pointsman_tests::{Origin, ReservedPort, Setup, Wire};
+use pointsman_tests::{Dnsmasq, Origin, Record, ReservedPort, Setup, Wire};
 use tokio::sync::{Notify, mpsc};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -57,12 +58,25 @@ async fn a_refused_connection_goes_on_to_the_next_server() -> anyhow::Result<()>
 
 #[tokio::test]
 async fn a_refused_address_goes_on_to_the_next_of_the_name() -> anyhow::Result<()> {
-    let origin = Origin::with_name("www").await?;
-    // Only one of localhost's two addresses has a server.
-    let server = format!("server.s = \"localhost:{}\"", origin.address().port());
-    let proxy = Setup::before([]).backend(&server).start().await?;
+    // Loopback addresses that no other test uses. Only one of them has a server.
+    let hosts = [1, 2, 3].map(|last| Ipv4Addr::new(127, 0, 72, last));
+    let origin = Origin::answering_at((hosts[1], 0).into(), OK).await?;
+    let dns = hosts.map(|host| Record::address("www.test.tld", host, 60));
+    let dns = Dnsmasq::with(&dns).await?;
+    let port = origin.address().port();
+    let proxy = Setup::before([])
+        .backend(&format!("server.s = \"www.test.tld:{port}\""))
+        .backend("retry.attempts = 0")
+        .backend(&format!(
+            "resolve = {{ nameservers = [\"{}\"], init = \"required\" }}",
+            dns.nameserver()
+        ))
+        .start()
+        .await?;
     let mut client = Wire::connect(proxy.address()).await?;
-    assert_eq!(client.exchange(GET).await?.body, b"www");
+    for _ in 0..6 {
+        assert_eq!(client.exchange(GET).await?.body, b"ok");
+    }
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! `GET /metrics`: the counters of the process in the text format of Prometheus (`OpenMetrics`).
 //!
 //! Each counter is a sum over everything that has existed since the process started, under a stable
-//! name. No counter falls or disappears with a change of the configuration. Gauges show what is in
+//! name. No counter falls or disappears with a change to the configuration. Gauges show what is in
 //! force now.
 
 mod process;

@@ -182,7 +182,7 @@ fn explain(flags: &Flags) -> Result<Report, Exit> {
         answers: &mut answers,
         id: None,
     };
-    // Loading has already tried other instances, which logged the same lines.
+    // Loading started other instances, which logged the same lines. Those were dropped.
     let (mut router, logged) = lines::collect(|| {
         let stages = versions.iter().map(|version| {
             let instance = version.instantiate().ok();

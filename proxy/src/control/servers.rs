@@ -1,4 +1,4 @@
-//! Changes of servers while the process runs: by discovery and by operators.
+//! Changes to servers while the process runs: by discovery and by operators.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

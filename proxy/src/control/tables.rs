@@ -1,4 +1,4 @@
-//! Changes of tables while the process runs: by file and by hand.
+//! Changes to tables while the process runs: by file and by hand.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -188,7 +188,7 @@ fn review(control: &Control, files: &mut Vec<Watched>) {
     }
 }
 
-/// Watches exactly the directories in which a change of one of `files` is visible.
+/// Watches exactly the directories in which a change to one of `files` is visible.
 fn look(watcher: &mut RecommendedWatcher, directories: &mut HashSet<PathBuf>, files: &[Watched]) {
     let wanted: HashSet<PathBuf> = files.iter().flat_map(|file| places(&file.path)).collect();
     for directory in directories.difference(&wanted) {
@@ -220,7 +220,7 @@ fn places(path: &Path) -> Vec<PathBuf> {
             if directory.is_dir() && !places.iter().any(|known| known == directory) {
                 places.push(directory.to_owned());
             }
-            // Goes further up only if this directory is a link: a change of the link is visible in
+            // Goes further up only if this directory is a link: a change to the link is visible in
             // the directory above it.
             if !above.is_symlink() {
                 break;

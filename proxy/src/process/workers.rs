@@ -133,7 +133,7 @@ impl Threads {
             .stack_size(WORKER_STACK)
             .spawn(move || {
                 give_up_bind_right();
-                // Unwind-safe: the inputs are queues, which are consistent at any time.
+                // Unwind-safe: the inputs are queues, which are consistent at all times.
                 let run = || worker::run(config, &mut inputs, ready);
                 let report = match catch_unwind(AssertUnwindSafe(run)) {
                     Ok(Ok(ended)) => Report::Ended(ended),

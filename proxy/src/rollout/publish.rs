@@ -190,7 +190,7 @@ fn send_end(workers: &Workers, id: &StageId, version: &Version, end: RolloutEnd)
     );
 }
 
-/// Sends each worker one change of a stage.
+/// Sends each worker one change to a stage.
 fn send(workers: &Workers, id: &StageId, changes: impl IntoIterator<Item = Change>) {
     for (worker, change) in workers.iter().zip(changes) {
         // If a worker is gone, it is stopping.

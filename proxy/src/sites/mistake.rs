@@ -109,7 +109,7 @@ impl FileError {
         Some(advice.to_owned())
     }
 
-    /// Returns whether the same file can become usable later without a change of the configuration.
+    /// Returns whether the same file can become usable later without a change to the configuration.
     pub(super) fn is_transient(&self) -> bool {
         match self {
             FileError::Read { .. } => true,

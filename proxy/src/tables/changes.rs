@@ -1,4 +1,4 @@
-//! Reads and manual changes of entries.
+//! Reads of entries, and manual changes to them.
 
 use std::sync::{Arc, PoisonError};
 

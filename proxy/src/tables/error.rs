@@ -106,7 +106,7 @@ pub enum Mistake {
     TooLarge,
 }
 
-/// Reasons why a manual change of a table is rejected.
+/// Reasons why a manual change to a table is rejected.
 #[derive(Debug, Error)]
 pub enum ChangeError {
     /// There is no table of this name.

@@ -78,7 +78,7 @@ impl Tables {
                 slot.failure = failure;
                 Refreshed::Refused {
                     is_news,
-                    // Its permissions can change without a change of the file.
+                    // Its permissions can change without a change to the file.
                     is_transient: matches!(error, TableError::Read(_)),
                     error,
                 }

@@ -33,7 +33,7 @@ pub struct Failure {
     pub reason: String,
 }
 
-/// A change of a table's contents.
+/// A change to a table's contents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// Its name.

@@ -8,10 +8,10 @@ pub fn of(bytes: &[u8]) -> u64 {
     mixed(fnv(OFFSET, bytes))
 }
 
-/// Hashes several texts. The borders between them matter.
+/// Hashes several strings. Moving bytes from one to the next changes the hash.
 pub fn of_parts(parts: &[&[u8]]) -> u64 {
     let hash = parts.iter().fold(OFFSET, |hash, part| {
-        // The length after each part marks its border.
+        // The length after each part marks its end.
         fnv(fnv(hash, part), &part.len().to_le_bytes())
     });
     mixed(hash)

@@ -94,7 +94,7 @@ pub(super) enum AsOf {
 }
 
 impl LocalSet {
-    /// Creates the view of a set. `before` is the one that it replaces.
+    /// Creates a view of a set. `before` is the view that it replaces.
     fn new(config: &ClusterConfig, turn: usize, before: Option<&LocalSet>) -> LocalSet {
         let count = config.endpoints.endpoints().len();
         let balance = config.settings.backend.balance.clone();

@@ -399,7 +399,7 @@ fn mirrored_decisions_are_compared_by_their_answers() {
                 .unwrap();
         }
         let report = rollout.results().report();
-        let counted = (report.asked, report.differing, report.failed);
+        let counted = (report.called, report.differing, report.failed);
         assert_eq!(counted, (3, differing, 0), "{values:?} {question}");
     }
 }

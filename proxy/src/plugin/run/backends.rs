@@ -72,7 +72,7 @@ pub struct ServerState {
     pub weight: u32,
     /// Requests and tunnels in progress.
     pub active: u32,
-    /// Maximum number of concurrent requests; None without a limit.
+    /// Maximum number of concurrent requests; None if there is no limit.
     pub limit: Option<u32>,
     /// Moving average of the time until a response's head arrives, in microseconds; None before the
     /// first response.

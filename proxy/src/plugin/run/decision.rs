@@ -116,7 +116,7 @@ pub struct Edits {
     pub target: Option<Target>,
 }
 
-/// A change of a request's target.
+/// A change to a request's target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// A new target: origin form, ASCII without blanks and `#`.

@@ -1,6 +1,6 @@
 //! The host as a guest sees it: the data of its store and the functions it imports.
 //!
-//! Reads are recorded and edits are collected; nothing of the request is changed here. WASI is in
+//! Reads are recorded and edits are collected; the request itself is not changed here. WASI is in
 //! `wasi`. Called by wasmtime while a guest runs.
 
 mod backends;

@@ -143,7 +143,8 @@ impl TicketKeys {
         let mut held = self.lock();
         let passed = period.saturating_sub(held.period);
         let mut fresh = [[0; SECRET_LEN]; KEYS];
-        // Without random numbers, no new handshake succeeds either. The next call tries again.
+        // If there are no random numbers, the old secrets stay, and the next call tries again.
+        // Handshakes need random numbers, too, so no new one succeeds meanwhile.
         if passed > 0 && self.random.fill(fresh.as_flattened_mut()).is_ok() {
             for (_, secret) in (0..passed).zip(fresh) {
                 held.secrets.rotate_left(1);
