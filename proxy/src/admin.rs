@@ -333,7 +333,7 @@ fn query(
     access: Access,
 ) -> Result<Answer, Refusal> {
     match path {
-        // They contain other clients' requests, and secrets of the configuration.
+        // These responses contain other clients' requests, or secrets of the configuration.
         "/v1/trials" | "/v1/config" if access == Access::Query => {
             let text = format!("{path} is available only over the Unix socket: set `admin.socket`");
             Err(Refusal(StatusCode::FORBIDDEN, text))

@@ -1,6 +1,6 @@
 //! A worker thread: its runtime, its listeners, and everything that its requests use.
 //!
-//! While workers serve requests, they share atomics and immutable snapshots, and nearly no locks;
+//! While workers serve requests, they share atomics and immutable snapshots, and hardly any locks;
 //! `ARCHITECTURE.md` has the exceptions. `process` starts workers and replaces one that fails. If
 //! one of a worker's own tasks fails, the worker ends, because its sockets would no longer be
 //! served. The failure of a single connection does not end it.

@@ -160,7 +160,7 @@ struct Server {
     std::uint32_t weight;
     /* Number of requests and tunnels in progress. */
     std::uint32_t active;
-    /* Maximum number of concurrent requests; none without a limit. */
+    /* Maximum number of concurrent requests; none if there is no limit. */
     std::optional<std::uint32_t> limit;
     /* Moving average of the time until a response's head arrives; none before the first
      * response. */

@@ -11,8 +11,8 @@
  *         return pm_test_end();
  *     }
  *
- * Results are texts. Each lives until the next call of the function that returned it. Questions
- * are answered as in the proxy, in simple code. Regular expressions are POSIX's extended ones
+ * Results are strings. Each lives until the next call of the function that returned it. Questions
+ * are answered as in the proxy, by simpler code. Regular expressions are POSIX's extended ones
  * here, which support less than the proxy's. Asking a question that was not defined, or that is of
  * another kind, ends the test, as it would trap in the proxy.
  */
@@ -99,7 +99,7 @@ const char *pm_test_reads(void);
 /* Returns the lines logged since the last call, as "info: message". */
 const char *pm_test_log(void);
 
-/* Compares two texts, and prints them if they differ. */
+/* Compares two strings, and prints them if they differ. */
 #define PM_EXPECT(actual, expected) pm_test_expect(__FILE__, __LINE__, #actual, actual, expected)
 void pm_test_expect(const char *file, int line, const char *what, const char *actual,
                     const char *expected);

@@ -1,6 +1,6 @@
 /*
- * The double: edits and options. Of the proxy's checks, it makes those of names, characters and
- * numbers.
+ * The double: edits and options. It makes the proxy's checks of names, characters and numbers, but
+ * no others.
  */
 #include "pointsman_test_internal.h"
 

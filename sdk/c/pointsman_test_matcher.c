@@ -1,5 +1,5 @@
 /*
- * The double: matchers, in simple code.
+ * The double: a simple version of the proxy's matchers.
  */
 #define _GNU_SOURCE
 

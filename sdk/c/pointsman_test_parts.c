@@ -1,5 +1,5 @@
 /*
- * The double: the parts of a request, in simple code.
+ * The double: a simple version of the proxy's parsing of a request's parts.
  */
 #include "pointsman_test_internal.h"
 

@@ -26,7 +26,7 @@ type ServerState struct {
 	Weight uint32
 	// Active is the number of requests and tunnels in progress.
 	Active uint32
-	// Limit is the maximum number of concurrent requests; 0 without a limit.
+	// Limit is the maximum number of concurrent requests; 0 if there is no limit.
 	Limit uint32
 	// Latency is the moving average of the time until a response's head arrives; 0 before the first
 	// response.

@@ -211,8 +211,8 @@ func (v Value) intoMap(target reflect.Value) error {
 	return nil
 }
 
-// intoStruct reads the keys in the order in which they are written. The first wrong key is reported
-// first; a missing key is reported only if no key is wrong.
+// intoStruct reads the keys in the order in which they are written, and stops at the first wrong
+// one. A missing key is reported only if no key is wrong.
 func (v Value) intoStruct(target reflect.Value) error {
 	if v.node.Kind != Table {
 		return v.Expected("a table")

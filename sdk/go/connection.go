@@ -7,8 +7,8 @@ import (
 
 // ClientAddress returns the client's address: that of the peer, or the one given by the PROXY
 // protocol or by a trusted proxy. It is in the text form of RFC 5952, without zone and port; an
-// IPv4-mapped IPv6 address is given as IPv4. Empty for a client on a Unix socket. Except for the
-// empty string, netip.ParseAddr accepts it.
+// IPv4-mapped IPv6 address is given as IPv4. Empty for a client on a Unix socket.
+// netip.ParseAddr accepts every address that is not empty.
 func (r *Request) ClientAddress() string {
 	return r.head.ClientAddress()
 }

@@ -128,7 +128,7 @@ export interface Server {
   readonly weight: number;
   /** Number of requests and tunnels in progress. */
   readonly active: number;
-  /** Maximum number of concurrent requests; undefined without a limit. */
+  /** Maximum number of concurrent requests; undefined if there is no limit. */
   readonly limit: number | undefined;
   /**
    * Moving average of the time until a response's head arrives, in microseconds; undefined before

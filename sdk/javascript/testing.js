@@ -35,7 +35,7 @@ export function configure(plugin, config = {}, backends = [], { tables = {}, sha
   };
 }
 
-// The contract's errors are texts, but tests expect Error objects.
+// The contract's errors are strings, but tests expect Error objects.
 function answer(call) {
   try {
     return call();

@@ -1,5 +1,5 @@
-//! Edits and options of a request under test. Of the proxy's checks, it makes those of names,
-//! characters and numbers.
+//! Edits and options of a request under test. Makes the proxy's checks of names, characters and
+//! numbers, but no others.
 
 const std = @import("std");
 const pointsman = @import("pointsman.zig");

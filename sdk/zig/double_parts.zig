@@ -1,4 +1,4 @@
-//! The parts of a request under test, in simple code.
+//! The parts of a request under test: a simple version of the proxy's code.
 
 const std = @import("std");
 const testing = @import("testing.zig");

@@ -113,7 +113,7 @@ pub const backends = struct {
         weight: u32 = 1,
         /// Number of requests and tunnels in progress.
         active: u32 = 0,
-        /// Maximum number of concurrent requests; null without a limit.
+        /// Maximum number of concurrent requests; null if there is no limit.
         limit: ?u32 = null,
         /// Moving average of the time until a response's head arrives; null before the first
         /// response.

@@ -5,7 +5,7 @@
 //!     var request = head.request();
 //!     const decision = try plugin.route(&request);
 //!
-//! Questions are answered as in the proxy, in simple code, except regular expressions: a request
+//! Questions are answered as in the proxy, by simpler code, except regular expressions: a request
 //! names the expressions that match it. Asking a question that was not defined, or that is of
 //! another kind, panics, as it would trap in the proxy.
 

@@ -234,7 +234,7 @@ async fn low_ports_are_bound_later() -> anyhow::Result<()> {
     answers(second).await?;
     // By now, startup and the reload have loaded plugins, and the plugins have made decisions.
     for (thread, may_bind) in rights(proxy.id())? {
-        // `notify-rs inoti` waits for changes of files. `bind`, which binds for a reload, may still
+        // `notify-rs inoti` waits for changes to files. `bind`, which binds for a reload, may still
         // be ending.
         let is_trusted = ["pointsman", "bind", "notify-rs inoti"].contains(&thread.as_str());
         assert!(!may_bind || is_trusted, "{thread}");

@@ -287,7 +287,7 @@ async fn a_failed_challenge_pauses_across_restarts() -> anyhow::Result<()> {
     assert_eq!(metric(&proxy, NEXT).await?, next);
     assert_eq!(fixture.pebble.orders(), 1);
 
-    // The proxy orders once that time has come.
+    // As soon as that time has come, the proxy places a new order.
     let mut state = fixture.state()?;
     assert_eq!(state["failures"], 1);
     state["next_try"] = 0.into();

@@ -1,6 +1,6 @@
 //! Autobahn's WebSocket cases have the same verdicts through the proxy and without it.
 //!
-//! `kosoku` plays all 517 cases against an echo server on Node's `ws`. Cases that the echo server
+//! `kosoku` runs all 517 cases against an echo server on Node's `ws`. Cases that the echo server
 //! itself does not pass, such as compression, which it has off, end the same way both times.
 
 use std::collections::BTreeMap;

@@ -261,7 +261,8 @@ struct Held {
 }
 
 impl Held {
-    /// Measures the process that responds on the admin socket, while it has no other admin request.
+    /// Measures the process that responds on the admin socket. No other admin request may be in
+    /// progress.
     async fn by(proxy: &Proxy) -> anyhow::Result<Held> {
         let process = pid(proxy).await?;
         let status = fs::read_to_string(format!("/proc/{process}/status"))?;

@@ -294,7 +294,7 @@ async fn servers_of_both_kinds_and_a_reload() -> anyhow::Result<()> {
     assert_eq!(answers(&proxy, 9).await?, set("1 2"));
     proxy.ctl(&["server", "www/b", "maintenance"]).await?;
     assert_eq!(answers(&proxy, 4).await?, set("1"));
-    // Neither a change of the file nor a reload undoes the operator's order.
+    // Neither a change to the file nor a reload undoes the operator's order.
     let toml = format!("{toml}server.c = \"{three}\"\n");
     write(proxy.directory(), "servers.toml", &toml)?;
     lines(&proxy, "the servers file is in force", 1).await?;

@@ -124,7 +124,7 @@ async fn patient() -> anyhow::Result<Origin> {
                 b"served".to_vec()
             };
             let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
-            // A client that leaves in the middle of a response is no failure of this server.
+            // A client that disconnects in the middle of a response is not an error.
             if wire.send(head).await.is_err() || wire.send(body).await.is_err() {
                 return Ok(());
             }

@@ -223,7 +223,7 @@ async fn as_many_descriptors_are_reserved_as_are_used() -> anyhow::Result<()> {
     assert!(in_use <= at_rest + 100, "{in_use}, {at_rest} at rest");
     assert!(in_use + 8 * 16 <= limit, "{in_use} of {limit}");
     proxy.ctl(&["upgrade"]).await?;
-    // One more address for each worker would be too many.
+    // One more address would need more descriptors in each worker than the limit allows.
     proxy.configure(&config.replacen(
         "[\"127.0.0.1:0\"",
         "[\"127.0.0.1:0\", \"127.0.0.17:0\"",
@@ -359,7 +359,7 @@ async fn the_sockets_are_bound_before_rights_are_given_up() -> anyhow::Result<()
         assert_eq!(numbers("Gid:"), [group.as_str(); 4], "{status}");
         assert_eq!(numbers("Groups:"), [group.as_str()], "{status}");
         // The main thread can bind ports below 1024, for a reload. So can the thread that waits for
-        // changes of files, which may not have its name yet. Threads that serve clients cannot.
+        // changes to files, which may not have its name yet. Threads that serve clients cannot.
         let is_main = numbers("Pid:") == [proxy.id().to_string()];
         let name = numbers("Name:").concat();
         if is_main {

@@ -245,7 +245,8 @@ async fn a_session_that_the_command_line_describes() -> anyhow::Result<()> {
 const CERTIFICATE: &[&str] = &["--client-certificate", "client.pem"];
 
 /// `pointsman route` decides for a frontend without HTTP as the contract says: the plugin sees the
-/// server name of the `ClientHello` as the host and none of the request, and cannot edit anything.
+/// server name of the `ClientHello` as the host and no other part of a request, and cannot edit
+/// anything.
 #[tokio::test]
 async fn a_connection_without_http_that_the_command_line_describes() -> anyhow::Result<()> {
     let origin = Origin::with_name("www").await?;

@@ -318,7 +318,7 @@ async fn faults_end_one_stage_alone() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Each stage that names a file and watches it adopts a change of that file.
+/// Each stage that names a file and watches it adopts a change to that file.
 #[tokio::test]
 async fn a_file_of_two_stages_is_watched_for_both() -> anyhow::Result<()> {
     let unwatched = FIRST.replace("{ plugin", "{ name = \"third\", watch = false, plugin");

@@ -27,7 +27,8 @@ fn config(frontend: &str, backends: &[(&str, SocketAddr)]) -> String {
     .join("\n")
 }
 
-/// Starts an origin that echoes a line at once, then the rest after its end.
+/// Starts an origin that echoes the first line at once, and the rest once the client has finished
+/// sending.
 async fn echo() -> anyhow::Result<Origin> {
     Origin::scripted(|mut wire, _| async move {
         // First a line, then the rest: bytes move in both directions while both are open.

@@ -55,7 +55,7 @@ pub(crate) async fn echo() -> anyhow::Result<Origin> {
         let (mut stream, early) = wire.into_parts();
         stream.write_all(&early).await?;
         let (mut from, mut to) = stream.split();
-        // A client that resets is no failure of this server.
+        // A client that resets the connection is not an error.
         let _ = tokio::io::copy(&mut from, &mut to).await;
         Ok(())
     })

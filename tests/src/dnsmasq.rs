@@ -147,12 +147,12 @@ impl Dnsmasq {
         self.process.signal(Signal::SIGCONT)
     }
 
-    /// Returns the number of queries for `name`, of any type, since the last change of records.
+    /// Returns the number of queries for `name`, of any type, since the last change to records.
     pub fn questions(&self, name: &str) -> usize {
         questions(&self.process.log(), name)
     }
 
-    /// Waits until `count` queries for `name` have come since the last change of records.
+    /// Waits until `count` queries for `name` have come since the last change to records.
     ///
     /// # Errors
     /// They do not come.

@@ -69,7 +69,7 @@ impl Origin {
         Self::start(address, requests, move |mut wire, _| {
             let (record, response) = (Arc::clone(&record), Arc::clone(&response));
             async move {
-                // Ends with the connection. A client that leaves is no failure of this server.
+                // Ends with the connection. A client that disconnects is not an error.
                 while let Ok(request) = wire.request().await {
                     record
                         .lock()

@@ -135,7 +135,7 @@ impl Shared {
     }
 
     async fn serve(&self, mut wire: Wire) -> anyhow::Result<()> {
-        // Ends with the connection. A client that leaves is no failure of this server.
+        // Ends with the connection. A client that disconnects is not an error.
         while let Ok(request) = wire.request().await {
             let is_check = request.head.start_line.contains(HEALTH);
             let behavior = if is_check {

@@ -168,7 +168,7 @@ fn metadata() -> anyhow::Result<Metadata> {
     serde_json::from_slice(&output.stdout).context("cannot parse the output of cargo metadata")
 }
 
-/// Returns every package of the workspace in a folder of guests, by name.
+/// Returns the workspace's packages in `plugins` and `tests/guests`, sorted by name.
 fn guests(metadata: &Metadata) -> anyhow::Result<Vec<Guest>> {
     let bundled = metadata.workspace_root.join("plugins");
     let test = metadata.workspace_root.join("tests").join("guests");

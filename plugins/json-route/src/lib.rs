@@ -1,8 +1,8 @@
 //! Routes by a member of a JSON body.
 //!
-//! Owns the mapping of values to backends. Reads nothing of the body unless the configuration
-//! rejects incomplete bodies: the proxy finds the member, and requests with the same answer share
-//! one cached decision.
+//! Owns the mapping of values to backends. Does not read the body unless the configuration rejects
+//! incomplete bodies: the proxy finds the member, and requests with the same answer share one
+//! cached decision.
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! Changes of a stage's version: swap, and refresh from the configured file.
+//! Changes to a stage's version: swap, and refresh from the configured file.
 
 use std::path::PathBuf;
 use std::sync::Arc;

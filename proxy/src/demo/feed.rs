@@ -76,7 +76,7 @@ impl Feed {
     }
 
     fn recent(&self) -> MutexGuard<'_, VecDeque<Utf8Bytes>> {
-        // The list contains only complete texts, so it is valid even after a panic.
+        // The list contains only complete messages, so it is valid even after a panic.
         self.0.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,7 +1,7 @@
 //! The demo's configuration file, and the swap of its plugin.
 //!
-//! Owns both texts of the file. The proxy applies a changed file as it would any operator's: by a
-//! reload. Called by `page`.
+//! Owns both versions of the file. The proxy applies a changed file as it would any operator's: by
+//! a reload. Called by `page`.
 
 use std::fs;
 use std::io;

@@ -19,7 +19,7 @@ pub enum EditError {
     /// The value has control characters, or whitespace at an end (RFC 9110, section 5.5).
     #[error("not a field value")]
     Value,
-    /// The field frames the message or the connection, or is Host. Only the proxy sets it.
+    /// The field frames the message or controls the connection, or is Host. Only the proxy sets it.
     #[error("a field that only the proxy sets")]
     Reserved,
 }

@@ -8,8 +8,8 @@ use super::Limits;
 use crate::http::fields::Fields;
 use crate::http::message::{RequestHead, ResponseHead, Version};
 
-/// Number of field lines that are parsed on the stack, at 32 bytes each. Nearly no head has more. A
-/// larger head is parsed a second time, with room for `max_headers` lines on the heap.
+/// Number of field lines that are parsed on the stack, at 32 bytes each. Hardly any head has more.
+/// A larger head is parsed a second time, with room for `max_headers` lines on the heap.
 const INLINE_LINES: usize = 64;
 
 type Line<'b> = MaybeUninit<Header<'b>>;

@@ -1,11 +1,11 @@
-//! Formats texts of plugins in messages for the operator.
+//! Formats strings from plugins in messages for the operator.
 
 use std::fmt;
 
-/// Maximum number of bytes of a text that are shown.
+/// Maximum number of bytes of a string that are shown.
 const MAX_SHOWN: usize = 128;
 
-/// A text in quotes, escaped, and cut if it is too long for a message.
+/// A string in quotes, escaped, and cut if it is too long for a message.
 pub(super) struct Quoted<'t>(pub(super) &'t str);
 
 impl fmt::Display for Quoted<'_> {

@@ -213,7 +213,7 @@ impl<C: Client> Exchange<C> {
         (self.client, self.lease, self.head)
     }
 
-    /// Returns whether no part of the client's body has been used, so that a failed exchange can be
+    /// Returns whether the client's body is still unused, so that a failed exchange can be
     /// repeated.
     pub fn is_body_untouched(&self) -> bool {
         self.relay.moved() == 0

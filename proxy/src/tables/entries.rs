@@ -5,10 +5,9 @@
 //! index  half of a key's hash (4), where its entry begins (4) | ...
 //! ```
 //!
-//! A lookup reads one place of the index and one of the text. Neither is in a cache, so these two
-//! reads are its whole cost. Each entry takes four bytes of lengths and 12 of index, in two
-//! allocations. Most maps would read a third place, and take more memory just after they have
-//! grown.
+//! A lookup reads one slot of the index and one entry of the text. Neither is in a cache, so these
+//! two reads are its whole cost. Each entry takes four bytes of lengths and 12 of index, in two
+//! allocations. Most maps would need a third read, and take more memory just after they have grown.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
@@ -20,7 +19,7 @@ use crate::memory;
 /// Number of bytes before an entry's key.
 const HEAD: usize = 4;
 
-/// Value of an index place without an entry.
+/// Value of an empty slot of the index.
 const EMPTY: u64 = u64::MAX;
 
 /// Immutable entries, in the order in which they were added.
@@ -156,7 +155,7 @@ fn lower(hash: u64) -> u32 {
     hash as u32
 }
 
-/// Returns the place where the search for a hash begins, determined by its upper bits.
+/// Returns the slot where the search for a hash begins, determined by its upper bits.
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "it is less than `places`")]
 fn place(hash: u64, places: usize) -> usize {
@@ -168,7 +167,8 @@ fn next(place: usize, places: usize) -> usize {
     if place + 1 == places { 0 } else { place + 1 }
 }
 
-/// Splits a place into the lower half of the hash and the start of the entry.
+/// Splits a slot's value into the lower half of the hash and the start of the entry; None if the
+/// slot is empty.
 #[inline]
 #[expect(
     clippy::cast_possible_truncation,

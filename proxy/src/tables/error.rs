@@ -11,7 +11,7 @@ use super::{MAX_KEY, MAX_VALUE};
 /// Maximum number of characters of a key or a value in a message.
 const MAX_SHOWN: usize = 80;
 
-/// Reasons why a file is not accepted as a table. The texts follow the file's name.
+/// Reasons why a file is not accepted as a table. The messages follow the file's name.
 #[derive(Debug, Error)]
 pub enum TableError {
     /// The file cannot be read.

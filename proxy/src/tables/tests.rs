@@ -666,7 +666,7 @@ fn another_configuration_reads_what_has_changed() {
     place.write("t.csv", "a,2\n");
     let prepared = prepare(&config, Some(&tables), &is_backend).unwrap();
     assert_eq!(find(&tables, "a").as_deref(), Some("1"));
-    // The watcher is faster, with a later text.
+    // Before the commit, the watcher reads a later version of the file.
     place.write("t.csv", "a,3\n");
     place.take_up(&tables, "t.csv");
     prepared.commit(Some(&tables));

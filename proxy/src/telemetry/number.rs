@@ -43,7 +43,7 @@ pub(super) fn digits<const COUNT: usize>(mut number: u32) -> [u8; COUNT] {
 /// Appends `number` in decimal digits.
 pub(super) fn decimal(out: &mut Vec<u8>, number: u64) {
     if number < 10 {
-        // Common case: versions, and most byte counts of requests.
+        // The common case for a plugin's version and for the number of bytes in a request's body.
         out.push(PAIRS[(number % 10) as usize][1]);
         return;
     }

@@ -17,7 +17,7 @@ pub fn of_parts(parts: &[&[u8]]) -> u64 {
     mixed(hash)
 }
 
-/// Hashes a key together with one of the candidates among which it chooses.
+/// Hashes a key together with one candidate, for rendezvous hashing.
 #[inline]
 pub fn of_pair(key: u64, with: u64) -> u64 {
     mixed(key ^ with.rotate_left(32).wrapping_mul(0x9e37_79b9_7f4a_7c15))

@@ -30,7 +30,8 @@ pub(super) struct Bed {
 }
 
 impl Bed {
-    /// Creates servers from `NAME=SOCKET,SOCKET*MAX_REQUESTS`, separated by spaces.
+    /// Creates the servers in a list separated by spaces. Each server has the form
+    /// `NAME=SOCKET,SOCKET*MAX_REQUESTS`.
     pub(super) fn new(servers: &str) -> Bed {
         let mut bed = Bed {
             directory: tempfile::tempdir().unwrap(),

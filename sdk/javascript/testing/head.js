@@ -44,7 +44,8 @@ export class Head {
     };
   }
 
-  // Sets the questions and the shares that answers come from, before each use.
+  // Called before each use of the head. Sets the plugin's questions, and the shares that the
+  // request is in, unless the head has its own.
   enter(questions, shares) {
     this.#questions = questions;
     this.#facts.shares = new Set(this.#ownShares ?? shares);

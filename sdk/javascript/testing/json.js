@@ -20,8 +20,8 @@ export function parseJson(text) {
   }
 }
 
-// Returns the value that begins with the next of these tokens, which must be of valid JSON. At the
-// end of an array or an object, returns the closing bracket.
+// Returns the value that begins with the next token. The tokens must come from valid JSON. At the
+// end of an array or an object, returns END.
 function valueOf(tokens) {
   const token = tokens.next().value;
   if (token === "[") return list(tokens);

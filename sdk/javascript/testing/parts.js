@@ -1,5 +1,5 @@
-// The parts of a request that questions are about, in simple code. Octets are strings with one
-// character per octet, in the form of toLatin1; undefined means no answer.
+// The parts of a request that questions are about: a simple version of the proxy's code. Octets are
+// strings with one character per octet, in the form of toLatin1; undefined means no answer.
 
 import { fromUtf8, toUtf8, trimBlanks } from "../src/octets.js";
 import { NumberText, parseJson } from "./json.js";

@@ -9,7 +9,7 @@ import random
 
 
 class _ProxyRandom(random.SystemRandom):
-    # ``gauss`` would keep its second number for the next request.
+    # ``gauss`` makes numbers in pairs, and would keep the second one for the next request.
     gauss_next = property(lambda self: None, lambda self, value: None)
 
 

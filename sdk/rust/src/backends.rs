@@ -32,7 +32,7 @@ pub struct Server {
     pub weight: u32,
     /// Number of requests and tunnels in progress.
     pub active: u32,
-    /// Maximum number of concurrent requests; none without a limit.
+    /// Maximum number of concurrent requests; none if there is no limit.
     pub limit: Option<u32>,
     /// Moving average of the time until a response's head arrives; none before the first response.
     pub latency: Option<Duration>,

@@ -1,6 +1,7 @@
 //! The error type of plugins.
 //!
-//! Owns the text that the proxy shows. Used by every plugin and by `config`.
+//! Owns the format of the message that the proxy shows for an error. Used by every plugin and by
+//! `config`.
 
 use std::error::Error as StdError;
 use std::fmt::{self, Display, Write as _};

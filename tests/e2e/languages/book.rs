@@ -179,7 +179,7 @@ fn every_page_with_commands_is_played() -> anyhow::Result<()> {
         for entry in fs::read_dir(folder)? {
             let path = entry?.path();
             if path.is_dir() {
-                // The parts of tutorials are played as a part of each.
+                // The commands in `parts` run as part of each tutorial that includes them.
                 folders.extend((!path.ends_with("parts")).then_some(path));
                 continue;
             }

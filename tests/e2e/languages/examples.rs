@@ -11,7 +11,8 @@ use serde_json::Value;
 use super::place::{Place, output, root, tell};
 use crate::scenario::Site;
 
-/// Enough for a garbage collector to run many times, and for a leak of one byte to show as pages.
+/// Enough for a garbage collector to run many times, and for a leak of one byte per decision to
+/// fill whole pages.
 const DECISIONS: &str = "600000";
 
 /// Checks one language; `native` is the command by which its README tests the plugin without a

@@ -227,7 +227,7 @@ async fn tenant_router() -> anyhow::Result<()> {
     let cases = [("a", "1"), ("b", "2"), ("c", "www")]
         .map(|(tenant, server)| Case::new(get(&format!("X-Tenant: {tenant}\r\n")), &[server]));
     site.swap_under_load(cases.to_vec()).await?;
-    // A change of the table moves a tenant, without any change of the plugin.
+    // A change to the table moves a tenant, without any change to the plugin.
     site.proxy
         .ctl(&["table", "tenants", "set", "a", "two"])
         .await?;

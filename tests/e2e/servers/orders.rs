@@ -131,10 +131,10 @@ async fn overrides_survive_reloads_until_the_configuration_changes() -> anyhow::
     proxy.ctl(&["server", "www/a", "drain"]).await?;
     proxy.ctl(&["server", "www/a", "weight", "7"]).await?;
     is("draining", 7).await?;
-    // Changes of other keys keep both orders.
+    // Changes to other keys keep both orders.
     site.reload(&proxy, ", max_requests = 9").await?;
     is("draining", 7).await?;
-    // A change of the same key in the configuration undoes an order; each key counts separately.
+    // A change to the same key in the configuration undoes an order; each key counts separately.
     site.reload(&proxy, ", weight = 2").await?;
     is("draining", 2).await?;
     site.reload(&proxy, ", weight = 2, state = \"maintenance\"")

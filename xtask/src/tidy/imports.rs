@@ -1,4 +1,4 @@
-//! The files of a crate that each file imports, from its `use` declarations.
+//! For each file of a crate, the files that it imports, according to its `use` declarations.
 //!
 //! Owns the parsing of `use` and the resolution of its paths to files. An item that a module only
 //! re-exports belongs to the file that defines it: an import of the facade `plugin::Fault` is one

@@ -11,8 +11,8 @@ pub(super) fn compile(file: &[u8]) -> Result<Vec<u8>, CompileError> {
     let component =
         encode::component(file).map_err(|error| CompileError::Refused(error.to_string()))?;
     let compiled = || {
-        // A separate engine, dropped at the end. An engine never releases its working memory, which
-        // is some 30 MB per thread after it has compiled a Python plugin.
+        // A separate engine. An engine keeps its working memory until it is dropped: after
+        // compiling a Python plugin, some 30 MB per thread.
         let mut config = config(EngineLimits { instances: 1 });
         // This engine runs nothing. The pooling allocator would reserve address space that counts
         // against the memory limit. The code is the same.

@@ -210,7 +210,7 @@ fn server(choice: &guest::ServerChoice, backends: &dyn Backends) -> Result<Serve
         .find(&choice.backend)
         .ok_or_else(|| Fault::UnknownBackend(fault::name(&choice.backend)))?;
     Ok(ServerChoice {
-        // A server that does not exist counts as unusable. Servers come and go without a change of
+        // A server that does not exist counts as unusable. Servers come and go without a change to
         // the plugin, and their names may come from clients' cookies.
         server: choice.server.as_str().into(),
         backend,

@@ -1,7 +1,7 @@
 //! Loads a plugin's file as a component that is ready to run.
 //!
-//! Has the file compiled, or reads compiled code from disk. Runs no guest code. Called off the
-//! worker threads: compiling can take seconds.
+//! Passes the file to the compiler, or reads compiled code from disk. Runs no guest code. Called
+//! off the worker threads: compiling can take seconds.
 
 use std::borrow::Cow;
 

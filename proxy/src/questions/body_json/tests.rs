@@ -154,7 +154,7 @@ proptest! {
         prop_assert_eq!(find(&pointer, &pretty), expected);
     }
 
-    /// The scanner accepts the same texts as `serde_json`.
+    /// The scanner accepts the same input as `serde_json`.
     #[test]
     fn texts_are_those_of_serde_json(body in r#"[\[\]{},:"\\a0-9.eE+\- tu]{0,12}|(\[|\{"a":|1|"a"|,|\]|\}|true| ){0,9}"#) {
         let mut scanner = Scanner { rest: body.as_bytes() };

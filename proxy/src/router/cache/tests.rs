@@ -246,7 +246,7 @@ impl Asked {
     }
 }
 
-/// Few texts that look alike, so that the values built from them look alike, too.
+/// A few similar strings, so that the values built from them are similar, too.
 fn texts() -> impl Strategy<Value = Box<str>> {
     prop::sample::select(vec!["", "a", "b", "ab"]).prop_map(Box::from)
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// The double stores edits as texts, for example `set x-a: 1`, in the form in which `pointsman
+// The double stores edits as strings, for example `set x-a: 1`, in the form in which `pointsman
 // route` shows them. It makes the proxy's checks of names and characters, but not those of lengths
 // and numbers.
 

@@ -31,7 +31,7 @@ type Memory struct {
 	IsConnection bool
 	// By salt. For salts that are not set here, the double's shares apply.
 	Shares map[string]bool
-	// Recorded as texts, in the order made.
+	// Recorded as strings, in the order made.
 	Edits, ResponseEdits, Options []string
 }
 

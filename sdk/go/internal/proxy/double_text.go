@@ -4,7 +4,7 @@ package proxy
 
 import "strings"
 
-// The proxy's parsing of fields and targets, in simple code.
+// A simple version of the proxy's parsing of fields and targets.
 
 // hostOf returns the host of an authority, in lower case, without port and trailing dot.
 func hostOf(authority string) string {

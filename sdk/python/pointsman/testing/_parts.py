@@ -1,4 +1,4 @@
-"""The parts of a request that questions are about, in simple code."""
+"""The parts of a request that questions are about: a simple version of the proxy's code."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The proxy's checks of an edit. Errors are texts, as in the contract."""
+"""The proxy's checks of an edit. Errors are strings, as in the contract."""
 
 import json
 import re

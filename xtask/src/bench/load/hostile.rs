@@ -19,7 +19,7 @@ use crate::bench::peers::guest_file;
 use crate::bench::peers::pointsman::{HOSTILE, HOSTILE_SOCKET};
 use crate::bench::tools::cores;
 
-/// The request that the plugin gets. With any host but `localhost` it does harm.
+/// The request that the plugin gets. The plugin misbehaves for every host except `localhost`.
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: hostile.test\r\n\r\n";
 
 /// Pause after a connection that was closed.

@@ -69,7 +69,7 @@ pub(super) fn launch(
     })
 }
 
-/// Prepares one listener for each backend, because nothing of a request is read.
+/// Prepares one listener for each backend, because requests are not read.
 pub(super) fn launch_tcp(tools: &Tools, site: &Site, folder: &Path) -> anyhow::Result<Launch> {
     let addresses = Addresses {
         www: free_address()?,

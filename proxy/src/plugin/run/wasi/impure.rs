@@ -3,9 +3,9 @@
 //! While an instance starts, before `configure`, they are the same for every instance of a plugin.
 //! Runtimes such as Go's read seeds and the time then, whether the plugin needs them or not. State
 //! that an instance keeps from its start can therefore not make it decide differently from another
-//! instance, so its decisions can be cached. The seed of hash tables, `insecure-seed`, never
-//! changes, neither before `configure` nor after: Rust's `HashMap` reads it when the first table is
-//! created. Linked by the parent module, which records every other use.
+//! instance, so its decisions can be cached. The seed of hash tables, `insecure-seed`, stays the
+//! same even after `configure`: Rust's `HashMap` reads it when the first table is created. Linked
+//! by the parent module, which records every other use.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
