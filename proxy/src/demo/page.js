@@ -252,12 +252,12 @@ byId("hosts").addEventListener("click", async (event) => {
   try {
     const response = await fetch(`http://${host}${port}/whoami`, { cache: "no-store" });
     const { served_by: backend, via } = await response.json();
-    const seen = via ? `, which saw it come “${via}”` : "";
+    const seen = via ? ` (Via: ${via})` : "";
     note.replaceChildren(`${host} was served by `, make("span", `name ${backend}`, backend), `${seen}.`);
     // The access record updates the diagram; without a WebSocket, the response does.
     if (socket?.readyState !== WebSocket.OPEN) show(backend);
   } catch {
-    note.textContent = `No answer for ${host}: does the proxy still run?`;
+    note.textContent = `No response from ${host}: is the proxy still running?`;
   }
 });
 
