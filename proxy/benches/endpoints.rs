@@ -21,7 +21,7 @@ fn main() {
     divan::main();
 }
 
-/// A backend that replaces all its servers each time.
+/// The configurations of one backend. Each has none of the servers of the one before.
 struct Backends {
     directory: tempfile::TempDir,
     keeper: Keeper,
@@ -68,7 +68,7 @@ fn next(backends: &Mutex<Backends>) -> ClusterConfig {
     })
 }
 
-/// A worker with such a backend. All servers listen on one socket.
+/// A worker with the backend of [`Backends`]. All servers listen on one socket.
 struct Bed {
     runtime: LocalRuntime,
     backends: Mutex<Backends>,
@@ -122,7 +122,7 @@ fn replaced(bencher: Bencher<'_, '_>, used: usize) {
         .bench_local_refs(|config| bed.local.apply(config));
 }
 
-/// Measures the first request after such a change, over a new connection.
+/// Measures the first request after all endpoints were replaced, over a new connection.
 #[divan::bench]
 fn first_request(bencher: Bencher<'_, '_>) {
     let bed = Bed::new();

@@ -1,4 +1,5 @@
-//! Questions over 100,000 entries, and over values that a client chose to be slow to match.
+//! Benchmarks of questions with 100,000 entries, and of values that a client has crafted to be slow
+//! to match.
 //!
 //! `match_one` includes reading the value; `read_one` measures the reading alone. The `alloc` line
 //! of `memory` shows the bytes that a matcher keeps.
@@ -20,7 +21,7 @@ static ALLOCATOR: divan::AllocProfiler = divan::AllocProfiler::system();
 
 const ENTRIES: u32 = 100_000;
 
-/// Number of requests. They take turns so that no value is in a CPU cache.
+/// Number of requests. The benchmarks cycle through them, so that no value is in a CPU cache.
 const REQUESTS: u32 = 10_000;
 
 fn main() {
@@ -228,7 +229,7 @@ fn match_one(bencher: Bencher<'_, '_>, case: Case100k) {
     });
 }
 
-/// Measures reading the value alone, also from heads that are in no CPU cache.
+/// Measures only the reading of the value. As in `match_one`, the heads are in no CPU cache.
 #[divan::bench(args = ["header:x", "path"], sample_size = 1_000)]
 fn read_one(bencher: Bencher<'_, '_>, over: &str) {
     let mut builder = builder();

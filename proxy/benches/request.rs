@@ -107,7 +107,7 @@ fn router(config: &serde_json::Value) -> Router {
     Router::new(vec![Stage::new(Arc::new(version(config)), None, 0)], 0)
 }
 
-/// Returns the one rule of the scenario.
+/// Returns the one rule of README.md's example.
 fn one_rule() -> serde_json::Value {
     json!({"rules": [{"suffix": "io.test.tld", "backend": "node_backend"}]})
 }
@@ -197,8 +197,8 @@ fn instance(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| black_box(&version).instantiate().unwrap());
 }
 
-/// Measures the same with `isolation = "request"`, where the instance starts from a snapshot taken
-/// after `configure`.
+/// Measures the same as `instance` with `isolation = "request"`, where the instance starts from a
+/// snapshot taken after `configure`.
 #[divan::bench]
 fn instance_preset(bencher: Bencher<'_, '_>) {
     let version = version_by(&one_rule(), |source, plugin, settings, environment| {
@@ -259,7 +259,8 @@ async fn pair() -> (TcpStream, TcpStream) {
     pair
 }
 
-/// Sends a message through a tunnel and back. Includes both ends and the time spent in the kernel.
+/// Sends a message through a tunnel and back. Includes the work of client and server and the time
+/// spent in the kernel.
 #[divan::bench(args = [64, 64 * 1024, 1024 * 1024])]
 fn tunnel(bencher: Bencher<'_, '_>, length: usize) {
     const LONG: std::time::Duration = std::time::Duration::from_hours(1);

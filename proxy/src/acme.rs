@@ -1,8 +1,8 @@
 //! Certificates from an ACME server (RFC 8555): ordering, storage on disk, renewal.
 //!
 //! [`Manager`] runs a task for each `[tls.NAME]` with `acme`, and hands new certificates to its
-//! [`Publish`]er. Workers only look up tokens in [`HttpChallenges`]. Called by `control`. Depends
-//! on no frontend, and on no configuration but `config::Acme`.
+//! [`Publish`]er. Workers only look up tokens in [`HttpChallenges`]. `control` calls this module,
+//! which depends on no frontend, and on no part of the configuration except `config::Acme`.
 
 mod account;
 mod challenge;

@@ -1,8 +1,8 @@
 //! The admin interface: HTTP and JSON on a Unix socket, and read-only on a loopback address. See
 //! docs/run/operating.md.
 //!
-//! Runs outside the worker threads. Changes go through `control`. Changes to the process itself are
-//! sent to it as a [`ProcessRequest`].
+//! Runs outside the worker threads. `control` applies the changes. Requests that involve the
+//! process itself are sent to it as a [`ProcessRequest`].
 
 pub mod api;
 mod metrics;
@@ -43,14 +43,14 @@ const MAX_WAIT: Duration = Duration::from_secs(10);
 const MAX_CONNECTION_AGE: Duration = Duration::from_secs(30);
 /// Maximum number of open connections per listener.
 const MAX_CONNECTIONS: usize = 32;
-/// Maximum number of changes in progress or waiting that can run the compiler. They count even
-/// after their clients have disconnected. The other connections stay free for requests that need no
-/// compiler: rollbacks, queries, a drain.
+/// Maximum number of changes that can run the compiler, both in progress and waiting. A change
+/// counts until it is done, even if its client has disconnected. The limit keeps the other
+/// connections free for requests that need no compiler: rollbacks, queries, a drain.
 const MAX_SLOW_CHANGES: usize = MAX_CONNECTIONS / 2;
 /// Pause after a failed `accept`.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Paths that take GET.
+/// Paths that accept GET.
 const GET_PATHS: [&str; 6] = [
     "/v1/status",
     "/v1/plugins",
@@ -59,7 +59,7 @@ const GET_PATHS: [&str; 6] = [
     "/v1/servers",
     "/metrics",
 ];
-/// Paths that take POST.
+/// Paths that accept POST.
 const POST_PATHS: [&str; 13] = [
     "/v1/swap",
     "/v1/promote",
@@ -76,7 +76,8 @@ const POST_PATHS: [&str; 13] = [
     "/v1/log-level",
 ];
 
-/// Takes POST although it changes nothing: the value can be secret, and the key can be long.
+/// Path of a query that uses POST although it changes nothing: the value can be secret, and the key
+/// can be too long for a URL.
 const TABLE_GET: &str = "/v1/table/get";
 
 /// Paths of the changes that can run the compiler.
@@ -103,7 +104,7 @@ pub enum ProcessRequest {
     Upgrade(oneshot::Sender<Result<u32, ChangeError>>),
 }
 
-/// Handles to everything that the interface acts on. Clones share them.
+/// Handles to everything that the interface acts on. Clones share the same handles.
 #[derive(Debug, Clone)]
 pub struct Admin {
     control: Control,
@@ -157,7 +158,7 @@ pub enum Access {
     Control,
 }
 
-/// Serves one listener until the process ends or a successor serves.
+/// Serves one listener until the process ends or another process has replaced this one.
 pub async fn serve(listener: Listener, admin: Admin) {
     tokio::select! {
         () = admin.control.handed_over() => {}
@@ -204,8 +205,8 @@ pub async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, admin: Admi
     http.timer(hyper_util::rt::TokioTimer::new())
         .header_read_timeout(MAX_WAIT);
     let served = http.serve_connection(TokioIo::new(stream), service);
-    // A client that disconnects needs no response. A client that can only query must not stay
-    // connected.
+    // Errors are ignored: a client that has disconnected needs no response. A client that can only
+    // query is cut off after `MAX_CONNECTION_AGE`, so that it cannot occupy a connection forever.
     match access {
         Access::Control => drop(served.await),
         Access::Query => drop(tokio::time::timeout(MAX_CONNECTION_AGE, served).await),

@@ -1,7 +1,7 @@
 //! The command line: flags and exit codes.
 //!
-//! One file for each subcommand under `cli/`. The only module that writes directly to standard
-//! output and standard error.
+//! Each subcommand has a file under `cli/`. Only this module writes directly to standard output and
+//! standard error.
 
 mod check;
 mod ctl;
@@ -28,11 +28,11 @@ use crate::telemetry::{self, AccessTap, LogSettings, Telemetry};
 /// How the process ended; listed in `--help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// Success. After a stop, every connection had ended.
+    /// Success. For a server that was stopped: every connection ended by itself.
     Success,
     /// The server could not start, or something else failed.
     Failure,
-    /// The server stopped and cut off connections.
+    /// The server was stopped and cut off connections that were still open.
     Aborted,
     /// The configuration, or something that it names, is wrong.
     Config,
@@ -43,7 +43,7 @@ impl From<Exit> for ExitCode {
         ExitCode::from(match exit {
             Exit::Success => 0,
             Exit::Failure => 1,
-            // clap exits with 2 if the flags are invalid.
+            // Code 2 is taken: clap uses it for invalid flags.
             Exit::Aborted => 3,
             // `EX_USAGE` of sysexits(3), as in linkerd.
             Exit::Config => 64,
@@ -83,31 +83,31 @@ enum Command {
     ///
     /// The first signal stops accepting connections and waits for open requests and tunnels, up to
     /// timeout.drain. A second signal ends the process at once. SIGHUP reloads the configuration.
-    /// SIGUSR2 starts the program again and hands the sockets over to it.
+    /// SIGUSR2 starts the program again and hands the sockets over to the new process.
     Run(ConfigFlag),
     /// Check a configuration: report all mistakes at once, including those that its plugins find.
     ///
-    /// Loads and configures the plugins. Opens no socket. If all is well, exits with 0 and prints
-    /// only what the plugins log. When started as root, accesses files as the configured user, as a
-    /// running proxy does.
+    /// Loads and configures the plugins. Opens no socket. If there are no mistakes, exits with 0
+    /// and prints only the log lines of the plugins. If started as root, accesses files as the
+    /// configured user, as a running proxy does.
     Check(ConfigFlag),
     /// Show where a router sends a request, without a server.
     ///
-    /// Prints the decision, the response if the plugin makes one, what the plugin read and logged,
-    /// and how long it took. Opens no socket.
+    /// Prints the decision, the response if the plugin returns one, what the plugin read and
+    /// logged, and how long the decision took. Opens no socket.
     Route(route::Flags),
     /// Query or control a running process: show its state and plugins, swap a plugin, reload.
     ///
     /// Connects to the socket that `admin.socket` in the configuration names.
     Ctl(ctl::Flags),
-    /// Write, build, test and measure plugins.
+    /// Create, build, test and measure plugins.
     #[command(subcommand)]
     Plugin(plugin::Command),
     /// Run a demo: two small backends, a web page, live messages over a WebSocket.
     ///
-    /// Listens on loopback only. Needs nothing else installed.
+    /// Listens on loopback only. Requires nothing else to be installed.
     Demo(demo::Flags),
-    /// Compile the plugin on standard input. Other commands start this by themselves.
+    /// Compile the plugin on standard input. Other commands run this automatically.
     #[command(name = COMPILE, hide = true)]
     Compile(CompileFlags),
 }
@@ -174,7 +174,7 @@ fn load(path: &Path) -> Result<(Config, Source), Exit> {
     })
 }
 
-/// Loads what a configuration names, or prints all mistakes in it.
+/// Loads everything that a configuration names, or prints all mistakes in it.
 fn prepare(config: Config, source: Source) -> Result<Prepared, Exit> {
     Prepared::new(config, source, COMPILER).map_err(|error| match error {
         PrepareError::Config(errors) => {
@@ -197,11 +197,11 @@ fn print_errors(errors: &Errors) {
 
 /// Prints to standard error.
 fn print_error(text: &str) {
-    // There is nothing to do if the reader has closed it.
+    // If the reader has closed the stream, there is no one to report the error to.
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
-/// Prints an error with its causes.
+/// Prints an error and its causes.
 fn fail(error: &dyn std::error::Error) -> Exit {
     let text = telemetry::chain(error);
     let _ = writeln!(std::io::stderr().lock(), "error: {text}");

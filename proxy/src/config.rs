@@ -1,8 +1,8 @@
 //! The configuration: the contents of the file, checked, with every default filled in.
 //!
-//! Owns the types and the parsing. It reads the file and does no other I/O. Other modules resolve
-//! names, look up users and load plugins; they report errors through [`Source`]. A leaf: everything
-//! may import it, it imports nothing above.
+//! Owns the types and the parsing. Reads the file and does no other I/O. Other modules resolve
+//! names, look up users and load plugins, and report their errors through [`Source`]. A leaf: any
+//! module can import it, and it imports no module above it.
 
 mod address;
 mod backend;
@@ -68,23 +68,23 @@ pub const BUNDLED_PLUGINS: &[&str] = &[
 pub struct Config {
     /// Maximum number of client connections open at once, over all frontends.
     ///
-    /// None: derived from the limit of file descriptors.
+    /// None: derived from the limit on file descriptors.
     pub max_connections: Option<NonZeroU32>,
     /// Number of worker threads. None: one for each core.
     pub workers: Option<NonZeroUsize>,
-    /// Name of the user to run as, once the sockets are bound.
+    /// Name of the user to run as after the sockets are bound.
     pub user: Option<String>,
-    /// Name of the group to run as, once the sockets are bound.
+    /// Name of the group to run as after the sockets are bound.
     pub group: Option<String>,
-    /// Longest wait from SIGTERM to the end of the last request or tunnel.
+    /// Maximum time from SIGTERM to the end of the last request or tunnel.
     ///
-    /// Default 30 s. Zero ends them at once.
+    /// Default 30 s. With zero, requests and tunnels are cut off at once.
     pub drain: Duration,
     /// Destination, format and level of the log.
     pub log: Log,
-    /// Where the running process can be queried and controlled.
+    /// Addresses at which the running process can be queried and controlled.
     pub admin: Admin,
-    /// Directory of compiled plugins. None: chosen by the plugin host.
+    /// Directory for compiled plugins. None: chosen by the plugin host.
     pub plugin_cache_dir: Option<PathBuf>,
     /// Limits on compiling plugins.
     pub compile: Compile,
@@ -99,14 +99,14 @@ pub struct Config {
 }
 
 impl Config {
-    /// Returns the number of workers on this machine.
+    /// Returns the number of workers to start on this machine.
     pub fn worker_count(&self) -> usize {
         self.workers
             .or_else(|| std::thread::available_parallelism().ok())
             .map_or(1, NonZeroUsize::get)
     }
 
-    /// Returns the frontend of this name.
+    /// Returns the frontend with this name.
     pub fn frontend(&self, name: &str) -> Option<&Frontend> {
         self.frontends.iter().find(|frontend| frontend.name == name)
     }
@@ -125,7 +125,7 @@ impl Config {
         stages.find(|stage| stage.name == id.name)
     }
 
-    /// Returns the `[tls.NAME]` of this name.
+    /// Returns the `[tls.NAME]` with this name.
     pub fn tls(&self, name: &str) -> Option<&Tls> {
         self.tls.iter().find(|tls| tls.name == name)
     }
@@ -135,7 +135,7 @@ impl Config {
         &self.backends[id.0]
     }
 
-    /// Returns the ID of the backend of this name.
+    /// Returns the ID of the backend with this name.
     pub fn backend_named(&self, name: &str) -> Option<BackendId> {
         let position = self.backends.iter().position(|b| b.name == name)?;
         Some(BackendId(position))
@@ -164,7 +164,7 @@ impl BackendId {
 /// `[log]`: the settings of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
-    /// Least important level that is written. Default [`LogLevel::Info`].
+    /// Least severe level that is written. Default [`LogLevel::Info`].
     pub level: LogLevel,
     /// Format of a line. Default [`LogFormat::Text`].
     pub format: LogFormat,
@@ -185,14 +185,15 @@ impl Default for Log {
     }
 }
 
-/// `[compile]`: limits on compiling a plugin, whose file can be untrusted.
+/// `[compile]`: limits on compiling plugins, whose files can be untrusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Compile {
-    /// Maximum size of a plugin's file, in bytes. Default 64 MiB: three times a plugin in Python.
+    /// Maximum size of a plugin's file, in bytes. Default 64 MiB, which is three times the size of
+    /// a plugin in Python.
     pub file_size: u64,
-    /// Maximum memory of a compiler, in bytes. Default 1 GiB.
+    /// Maximum memory of one compiler process, in bytes. Default 1 GiB.
     pub memory: u64,
-    /// Maximum processor time of a compiler. Default 2 min.
+    /// Maximum processor time of one compiler process. Default 2 min.
     pub time: Duration,
 }
 
@@ -206,13 +207,13 @@ impl Default for Compile {
     }
 }
 
-/// `[admin]`: where the running process can be queried and controlled. Nowhere if neither address
-/// is set.
+/// `[admin]`: addresses at which the running process can be queried and controlled. If neither
+/// address is set, there is no admin interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin {
-    /// Path of a Unix socket, which only the user that runs the process can use.
+    /// Path of a Unix socket. Only the user that runs the process can connect to it.
     pub socket: Option<PathBuf>,
-    /// Loopback address for collecting metrics. Everyone on the machine can use it.
+    /// Loopback address for collecting metrics. Every process on the machine can connect to it.
     pub address: Option<SocketAddr>,
     /// Request header fields whose values are never shown. Default [`DEFAULT_REDACT`].
     pub redact: Vec<HeaderName>,
@@ -235,16 +236,16 @@ impl Default for Admin {
     }
 }
 
-/// Importance of a log line, from the most to the least important.
+/// Severity of a log line, from the most to the least severe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
     /// Something failed and needs attention.
     Error,
     /// Something is wrong, but the proxy continues.
     Warn,
-    /// Events that an operator wants to know about in normal operation.
+    /// Events that an operator wants to see in normal operation.
     Info,
-    /// Routine ends of connections, and timings.
+    /// Routine events, such as the end of a connection, and timings.
     Debug,
     /// Everything.
     Trace,
@@ -253,7 +254,7 @@ pub enum LogLevel {
 /// Format of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// Text for people.
+    /// Text for human readers.
     Text,
     /// One JSON object per line (RFC 8259).
     Json,
@@ -270,26 +271,26 @@ pub enum LogTarget {
     File(PathBuf),
 }
 
-/// `[frontend.NAME]`: where clients connect, and how their requests are routed.
+/// `[frontend.NAME]`: addresses for clients to connect to, and how their requests are routed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Frontend {
     /// Name of the frontend: letters, digits and `-_.:`.
     pub name: String,
     /// Protocol of its connections. Default [`Mode::Http`].
     pub mode: Mode,
-    /// Where it listens; at least one.
+    /// Addresses that the frontend listens on; at least one.
     pub bind: Vec<Bind>,
     /// Backend for requests for which the router names no backend.
     ///
-    /// Always set if `router` is empty.
+    /// Always set if there is no router.
     pub default_backend: Option<BackendId>,
     /// Timeouts on the client's side.
     pub timeouts: FrontendTimeouts,
-    /// Information about the client that is sent to servers.
+    /// Information about the client that the proxy sends to servers.
     pub forwarded: Forwarded,
     /// Settings for reading requests.
     pub http: FrontendHttp,
-    /// `Strict-Transport-Security` of responses over TLS (RFC 6797). Default none.
+    /// `Strict-Transport-Security` field of responses over TLS (RFC 6797). Default none.
     pub hsts: Option<Hsts>,
     /// Maximum number of connections per socket that wait in the kernel to be accepted.
     ///
@@ -297,8 +298,8 @@ pub struct Frontend {
     pub backlog: u32,
     /// Limits on the size of a request.
     pub limits: FrontendLimits,
-    /// Plugins, in the order in which they are called: at most [`MAX_STAGES`]. If empty, all
-    /// requests go to `default_backend`.
+    /// Plugins, in the order in which they are called: at most [`MAX_STAGES`]. If there are none,
+    /// all requests go to `default_backend`.
     pub router: Vec<Stage>,
     /// Settings of the router as a whole.
     pub routing: Routing,
@@ -310,18 +311,18 @@ pub enum Mode {
     /// HTTP requests.
     #[default]
     Http,
-    /// Bytes. Each connection is one tunnel to a server.
+    /// Bytes in any protocol. Each connection becomes one tunnel to a server.
     Tcp,
 }
 
-/// `[frontend.NAME.hsts]`: how long browsers must use only `https` (RFC 6797).
+/// `[frontend.NAME.hsts]`: makes browsers use only `https` for some time (RFC 6797).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hsts {
     /// Time for which browsers remember the rule. Default 365 days.
     pub max_age: Duration,
-    /// Whether it applies to subdomains, too. Default false.
+    /// Whether the rule applies to subdomains, too. Default false.
     pub include_subdomains: bool,
-    /// Whether the name may be put on the browsers' preload lists. Default false.
+    /// Whether browsers can put the name on their preload lists. Default false.
     pub preload: bool,
 }
 
@@ -350,8 +351,8 @@ pub struct FrontendLimits {
     pub head: HeadLimits,
     /// Maximum size of a request's body, in bytes. Default none.
     pub max_body: Option<u64>,
-    /// Maximum number of body bytes that are read and dropped after a response that was sent before
-    /// the end of the request's body. Reading on lets the response arrive. Default 64 MiB.
+    /// Maximum number of body bytes that are read and dropped if the response ends before the
+    /// request's body. Without this reading, the client could miss the response. Default 64 MiB.
     pub max_discard: u64,
 }
 
@@ -368,16 +369,16 @@ impl Default for FrontendLimits {
 /// Timeouts on the client's side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrontendTimeouts {
-    /// From accepting the connection to the first byte of HTTP: PROXY protocol and TLS. Default 10
-    /// s.
+    /// Maximum time from accepting the connection to the first byte of HTTP. Covers the PROXY
+    /// protocol and TLS. Default 10 s.
     pub handshake: Duration,
-    /// From the first byte of a head to its end. Default 10 s.
+    /// Maximum time from the first byte of a head to its end. Default 10 s.
     pub request_header: Duration,
-    /// From the end of a response to the next request's first byte. Default 60 s.
+    /// Maximum time from the end of a response to the first byte of the next request. Default 60 s.
     pub keep_alive: Duration,
-    /// Time without progress from or to the client. Default 60 s.
+    /// Maximum time without progress from or to the client. Default 60 s.
     pub client: Duration,
-    /// From half-close to close, on the client's side. Default 30 s.
+    /// Maximum time from half-close to close, on the client's side. Default 30 s.
     pub client_fin: Duration,
 }
 
@@ -393,7 +394,7 @@ impl Default for FrontendTimeouts {
     }
 }
 
-/// `[frontend.NAME.forwarded]`: information about the client that is sent to servers.
+/// `[frontend.NAME.forwarded]`: information about the client that the proxy sends to servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forwarded {
     /// Whether this proxy sets `X-Forwarded-For`, `-Proto` and `-Host`. Default true.
@@ -437,10 +438,10 @@ impl TrustedProxies {
 pub struct FrontendHttp {
     /// Whether paths are normalized before plugins and servers see them. Default false.
     pub normalize_path: bool,
-    /// Maximum number of requests that an HTTP/2 client can have in flight at once (RFC 9113,
-    /// section 5.1.2).
+    /// Maximum number of requests that an HTTP/2 client can have in flight on one connection (RFC
+    /// 9113, section 5.1.2).
     ///
-    /// Default 100, the minimum that RFC 9113 recommends, and HAProxy's default.
+    /// Default 100: the minimum that RFC 9113 recommends, and also HAProxy's default.
     pub max_concurrent_streams: u32,
 }
 
@@ -456,17 +457,18 @@ impl Default for FrontendHttp {
 /// Default of [`Config::drain`]: the time after which most supervisors kill a process.
 pub const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
 
-/// Default of [`Frontend::backlog`]: a burst of connections that a busy worker accepts in well
-/// under a second.
+/// Default of [`Frontend::backlog`]. A busy worker accepts that many connections in well under a
+/// second.
 pub const DEFAULT_BACKLOG: u32 = 1024;
 
-/// Name of the configuration file in errors.
+/// Name of the configuration file in error messages.
 const CONFIGURATION: &str = "the configuration";
 
-/// The valid part of a configuration file, for callers that look for more mistakes.
+/// The valid part of a configuration file, for callers that check it for further mistakes.
 #[derive(Debug)]
 pub struct Draft {
-    /// The part that could be read. Invalid values are replaced by defaults or left out.
+    /// The part of the file that could be read. Invalid values are replaced by defaults or left
+    /// out.
     pub config: Config,
     /// Text of the file.
     pub source: Source,
@@ -477,7 +479,7 @@ pub struct Draft {
 /// Reads the configuration file at `path`.
 ///
 /// # Errors
-/// If the file cannot be read, or with all mistakes in it.
+/// All mistakes in the file, or the reason why it cannot be read.
 pub fn load(path: &Path) -> Result<(Config, Source), Errors> {
     let text = source::read(path, CONFIGURATION)?;
     parse(path, text)
@@ -497,8 +499,8 @@ pub fn draft(path: &Path) -> Result<Draft, Errors> {
     })
 }
 
-/// Returns the `admin.socket` of the file at `path`, whatever else is wrong with the file. A
-/// process that runs with an earlier text of the file must stay reachable.
+/// Returns the `admin.socket` of the file at `path`, even if the rest of the file is invalid. The
+/// running process may use an earlier text of the file, and must stay reachable.
 ///
 /// # Errors
 /// If the file cannot be read.
@@ -508,8 +510,8 @@ pub fn admin_socket(path: &Path) -> Result<Option<PathBuf>, Errors> {
     Ok(socket.map(|socket| source.directory().join(socket)))
 }
 
-/// Parses a configuration from its text. `path` is used in errors and to resolve relative paths in
-/// the text; nothing is read from it.
+/// Parses a configuration from `text`. `path` is used in errors and to resolve relative paths in
+/// the text; no file is read.
 ///
 /// # Errors
 /// All mistakes in the text.
@@ -524,13 +526,13 @@ pub fn parse(path: &Path, text: String) -> Result<(Config, Source), Errors> {
 /// Reads the servers file at `path`.
 ///
 /// # Errors
-/// If the file cannot be read, or with all mistakes in it.
+/// All mistakes in the file, or the reason why it cannot be read.
 pub fn load_servers(path: &Path) -> Result<Vec<Server>, Errors> {
     servers_file(path, source::read(path, "the servers file")?)
 }
 
 /// Parses a servers file: JSON if the name of `path` ends in `.json`, else TOML. `path` is used in
-/// errors and to resolve relative paths in the text; nothing is read from it.
+/// errors and to resolve relative paths in the text; no file is read.
 ///
 /// # Errors
 /// All mistakes in the text.

@@ -1,9 +1,9 @@
 //! Enforces `max_connections` and chooses the worker for a new connection.
 //!
-//! A leaf. The kernel distributes connections by a hash of their addresses. With few long-lived
-//! connections, that leaves workers idle. So each worker counts its open connections, and a worker
-//! that has clearly more than another hands over the connections that it accepts. Measured in
-//! docs/decisions/2026-11-22-connection-balance.md.
+//! A leaf. The kernel distributes connections by a hash of their addresses. If there are few
+//! long-lived connections, that leaves some workers idle. Therefore each worker counts its open
+//! connections. A worker that has clearly more of them than another hands over the connections that
+//! it accepts. Measured in docs/decisions/2026-11-22-connection-balance.md.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,9 +15,10 @@ use tokio::sync::Semaphore;
 #[derive(Debug)]
 pub struct ConnectionLimiter {
     free: Semaphore,
-    /// Number of permits, without the excess.
+    /// Number of permits, not counting the excess.
     allowed: AtomicUsize,
-    /// Number of permits that expire with their connections, because the limit was lowered.
+    /// Number of permits in use above a lowered limit. They are not returned when their connections
+    /// end.
     excess: AtomicUsize,
     open: Box<[Load]>,
 }
@@ -37,8 +38,8 @@ impl Drop for Permit {
     }
 }
 
-/// A permit assigned to a worker, kept from the acceptance of a connection to its end. It is small,
-/// because an idle tunnel keeps little else.
+/// A permit assigned to a worker, kept from the acceptance of a connection to its end. The type is
+/// small because it is a large part of the memory that an idle tunnel needs.
 #[derive(Debug)]
 pub struct WorkerPermit {
     permit: Permit,
@@ -46,7 +47,7 @@ pub struct WorkerPermit {
 }
 
 impl ConnectionLimiter {
-    /// Creates a limiter that allows `max_connections` over all `workers`.
+    /// Creates a limiter that allows `max_connections` for all `workers` together.
     pub fn new(max_connections: u32, workers: usize) -> ConnectionLimiter {
         ConnectionLimiter {
             free: Semaphore::new(max_connections as usize),
@@ -56,7 +57,7 @@ impl ConnectionLimiter {
         }
     }
 
-    /// Changes the limit. Connections above it continue until they end.
+    /// Changes the limit. If more connections are open, they continue until they end.
     pub fn allow(&self, max_connections: u32) {
         let now = max_connections as usize;
         let before = self.allowed.swap(now, Ordering::Relaxed);
@@ -74,7 +75,7 @@ impl ConnectionLimiter {
         let excess = self
             .excess
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
-        // The error stands for an excess of 0, which is the usual case.
+        // `fetch_update` fails if the excess is 0, which is the usual case.
         let ended = excess.unwrap_or_default().min(permits);
         self.free.add_permits(permits - ended);
     }
@@ -102,7 +103,7 @@ impl ConnectionLimiter {
         WorkerPermit::new(permit, chosen)
     }
 
-    /// Returns the number of open connections of all workers.
+    /// Returns the number of open connections of all workers together.
     pub fn taken(&self) -> usize {
         (0..self.open.len()).map(|worker| self.open(worker)).sum()
     }
@@ -113,8 +114,8 @@ impl ConnectionLimiter {
     }
 }
 
-/// Returns whether `own` is over an eighth more than `least`. Handing over costs a wake-up, and
-/// many connections even out by themselves.
+/// Returns whether `own` exceeds `least` by more than an eighth. Small differences are tolerated:
+/// handing over a connection costs a wake-up, and many connections even out by themselves.
 fn is_clearly_more(own: usize, least: usize) -> bool {
     own > least + least / 8
 }
@@ -165,7 +166,7 @@ mod tests {
     #[test]
     fn few_connections_are_spread_exactly() {
         let limiter = Arc::new(ConnectionLimiter::new(4, 2));
-        // The kernel has given all of them to the first worker.
+        // All connections arrive at the first worker.
         let held: Vec<WorkerPermit> = (0..4).map(|_| accept(&limiter, 0)).collect();
         let workers: Vec<usize> = held.iter().map(WorkerPermit::worker).collect();
         assert_eq!(workers, [0, 1, 0, 1]);
@@ -190,7 +191,7 @@ mod tests {
         let mut held: Vec<WorkerPermit> = (0..3).map(|_| accept(&limiter, 0)).collect();
         for (allowed, ends, free) in [
             (4, 0, 1),
-            // Two connections too many, then one.
+            // The limit is exceeded by two connections, then by one.
             (1, 0, 0),
             (1, 1, 0),
             (1, 1, 0),
@@ -205,8 +206,8 @@ mod tests {
     }
 
     proptest! {
-        /// However the kernel distributes connections: while none ends, no worker has more than any
-        /// other by over an eighth and one.
+        /// However the kernel distributes connections, no worker has more than any other by over an
+        /// eighth plus one, as long as no connection ends.
         #[test]
         fn no_worker_has_much_more_than_another(accepting in prop::collection::vec(0_usize..4, 1..200)) {
             let limiter = Arc::new(ConnectionLimiter::new(200, 4));

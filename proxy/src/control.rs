@@ -1,11 +1,11 @@
-//! The running configuration and its changes while the workers serve: swaps of plugin versions,
+//! The running configuration, and its changes while the workers serve: swaps of plugin versions,
 //! rollbacks and reloads.
 //!
-//! Each change is prepared without a lock and published under one, so no change waits for another's
-//! compiler. If several requests change the same thing, the one that was made last stays in force.
-//! Slow steps (compiling, resolving, trying out) run on threads of low priority; the workers apply
-//! the result between two requests. A change that fails at any step changes nothing. Called by
-//! `process` and `admin`; opens no socket.
+//! Each change is prepared without a lock and published under a lock, so no change waits while
+//! another one compiles. If several requests change the same thing, the one that was made last
+//! stays in force. Slow steps (compiling, resolving, trying out) run on threads of low priority.
+//! The workers apply the result between two requests. A change that fails at any step has no
+//! effect. Called by `process` and `admin`; opens no socket.
 
 mod acme_sites;
 mod attempt;
@@ -52,7 +52,7 @@ pub use self::stages::{OnTrial, locate};
 pub use self::state::Reloads;
 pub use self::view::StageState;
 
-/// Handle to the running configuration. All clones refer to the same state.
+/// Handle to the running configuration. All clones share the same state.
 #[derive(Debug, Clone)]
 pub struct Control(Arc<Inner>);
 
@@ -64,7 +64,7 @@ struct Inner {
     started: SystemTime,
     /// Process ID of the process that has replaced this one, if any.
     successor: watch::Sender<Option<u32>>,
-    /// Responses to the HTTP challenges of ACME servers, which every worker can send.
+    /// Responses to the HTTP challenges of ACME servers. Every worker can send them.
     challenges: Arc<HttpChallenges>,
     acme: acme::Manager,
 }
@@ -83,8 +83,8 @@ pub struct Handles {
 }
 
 impl Control {
-    /// Creates the controls of a process that starts with `prepared`, and the configuration of each
-    /// worker.
+    /// Creates the `Control` of a process that starts with `prepared`, and the configuration of
+    /// each worker.
     ///
     /// `listeners` are those of the frontends, in the order of the configuration.
     pub fn new(
@@ -93,7 +93,7 @@ impl Control {
         handles: Handles,
     ) -> (Control, Vec<WorkerConfig>) {
         let workers = handles.workers.len();
-        // This is the first configuration, so the commit cannot be stale.
+        // This is the first configuration, so `prepared` cannot be stale.
         prepared.commit_sites();
         prepared.commit_tables(None);
         for cluster in &mut prepared.clusters {
@@ -122,7 +122,7 @@ impl Control {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Every change leaves the state consistent, so a poisoned lock is safe to use.
+        // No change can leave the state inconsistent, so a poisoned lock is safe to use.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -141,10 +141,10 @@ impl Control {
         }
     }
 
-    /// Starts to order certificates that are due.
+    /// Starts ordering certificates that are due.
     ///
-    /// Call this only once no other process accepts connections from the same sockets: the
-    /// challenges of an order are known to one process only.
+    /// Must be called only when no other process accepts connections from the same sockets. Only
+    /// the process that placed an order can respond to its challenges.
     ///
     /// # Panics
     /// Outside of a runtime.
@@ -167,7 +167,7 @@ impl Control {
         self.0.handles.limiter.allow(max_connections);
     }
 
-    /// Records that process `successor` has replaced this one, and starts to drain.
+    /// Records that process `successor` has replaced this one, and starts draining.
     pub fn hand_over(&self, successor: u32) {
         self.0.successor.send_replace(Some(successor));
         tracing::info!(successor, "replaced by another process");
@@ -180,7 +180,7 @@ impl Control {
     /// Safe.
     pub async fn handed_over(&self) {
         let mut successor = self.0.successor.subscribe();
-        // An error is impossible: the sender is in `self`.
+        // Cannot fail: the sender is in `self`.
         let _ = successor.wait_for(Option::is_some).await;
     }
 

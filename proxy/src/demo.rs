@@ -1,8 +1,8 @@
-//! `pointsman demo`: the first thing that newcomers see.
+//! `pointsman demo`: a first demonstration for new users.
 //!
 //! Owns two small backends on loopback, a page and a WebSocket notifier, and the configuration file
-//! that puts the proxy between them. Routes nothing itself: the requests that the page shows went
-//! through the real proxy and its real plugin. Called by `cli`.
+//! of the proxy in front of them. Does not route anything itself: the requests that the page shows
+//! have passed through the real proxy and its real plugin. Called by `cli`.
 
 mod backend;
 mod feed;
@@ -28,33 +28,33 @@ use self::policy::{ConfigFile, Servers};
 /// Default port of the proxy; `--port` overrides it.
 pub const DEFAULT_PORT: u16 = 8080;
 
-/// Interval between the ticks that show that the WebSocket is alive.
+/// Interval between ticks, which show that the WebSocket is alive.
 const TICK: Duration = Duration::from_secs(3);
 
-/// The reason that the demo could not start.
+/// Reason why the demo could not start.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot start the demo")]
 pub struct DemoError(#[source] io::Error);
 
-/// The two backends, each on a free loopback port, and the proxy's configuration file. Dropping it
-/// stops the backends and removes the file.
+/// The two backends, each on a free loopback port, and the proxy's configuration file. Dropping
+/// this value stops the backends and removes the file.
 #[derive(Debug)]
 pub struct Demo {
     servers: Servers,
     config: Arc<ConfigFile>,
-    /// Dropping it wakes the thread, which ends.
+    /// Dropping the sender ends the thread.
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Demo {
-    /// Starts both backends on a thread of their own, which takes no time from the proxy's workers,
-    /// and writes the configuration of a proxy on `port`.
+    /// Starts both backends on a dedicated thread, so that they do not occupy the proxy's workers.
+    /// Writes the configuration of a proxy on `port`.
     ///
     /// # Errors
     /// No port, thread or temporary folder is available.
     pub fn start(feed: Feed, port: u16) -> Result<Self, DemoError> {
-        // The signal that an operator would send after a change to the configuration.
+        // The signal that an operator sends after changing the configuration.
         let reload = || kill(Pid::this(), Signal::SIGHUP).map_err(io::Error::from);
         Self::start_with(feed, port, TICK, reload).map_err(DemoError)
     }
@@ -87,7 +87,7 @@ impl Demo {
                     tokio::select! {
                         () = page::run(page, port, swapped) => {}
                         () = notifier::run(notifier, feed, tick) => {}
-                        // Stopped, or the `Demo` was dropped.
+                        // The demo was stopped, or the `Demo` was dropped.
                         _ = stopped => {}
                     }
                 });
@@ -105,7 +105,7 @@ impl Demo {
         self.config.path()
     }
 
-    /// Returns the text that the terminal shows once the proxy listens.
+    /// Returns the message that the terminal shows once the proxy listens.
     pub fn banner(&self) -> String {
         let Servers {
             port,
@@ -135,7 +135,7 @@ impl Drop for Demo {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A panic in the thread was printed when it happened.
+            // If the thread panicked, the panic has already been printed.
             let _ = thread.join();
         }
     }

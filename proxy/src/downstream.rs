@@ -1,6 +1,6 @@
 //! The client side: accepted connections, and HTTP on them.
 //!
-//! A connection has no state of a request: that is in the `request::context` of each request.
+//! A connection stores no per-request state: each request has its own `request::context`.
 
 pub mod http1;
 pub mod http2;
@@ -38,10 +38,10 @@ pub enum Peer {
     Unix,
 }
 
-/// A client connection, as its protocol sees it. Used by a single task.
+/// A client connection, as the code for its protocol uses it. Used by a single task.
 #[derive(Debug)]
 pub struct Connection {
-    /// The frontend that accepted it.
+    /// The frontend that accepted the connection.
     pub frontend: Rc<Frontend>,
     /// Facts about the client and the connection.
     pub facts: Rc<ConnectionFacts>,
@@ -49,7 +49,7 @@ pub struct Connection {
     pub resources: Rc<Resources>,
     /// Signals that the worker is stopping.
     pub shutdown: Shutdown,
-    /// Buffers for the tunnel that it may become.
+    /// Buffers for the tunnel that the connection may become.
     pub scratch: Scratch,
 }
 
@@ -85,7 +85,7 @@ impl Connection {
     }
 
     /// Records the client on whose behalf a proxy in front of this one connects, with the scheme
-    /// and destination that the client used. From now on, that client is the peer.
+    /// and destination that the client used. From then on, that client is the peer.
     fn set_peer(&mut self, peer: &Peer, scheme: Scheme, destination: Option<SocketAddr>) {
         let redirect = self.facts.redirect;
         self.facts = Rc::new(ConnectionFacts {
@@ -94,7 +94,7 @@ impl Connection {
         });
     }
 
-    /// Records the facts of its TLS session.
+    /// Records the facts of the connection's TLS session.
     fn set_tls(&mut self, tls: TlsFacts) {
         let facts = Rc::get_mut(&mut self.facts).expect("no request has begun");
         facts.scheme = Scheme::Https;

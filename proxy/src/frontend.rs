@@ -1,4 +1,4 @@
-//! A worker's frontends, and the rules for their requests.
+//! The frontends of one worker, and the rules for their requests.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -14,21 +14,21 @@ use crate::telemetry::{Handshakes, ResponseCounts};
 use crate::transport::tls::ServerTls;
 use crate::upstream::LocalCluster;
 
-/// A frontend in one worker. It outlives its rules, which a reload replaces.
+/// A frontend in one worker. A reload replaces its rules but keeps the frontend.
 #[derive(Debug)]
 pub struct Frontend {
     /// Name, shared by its connections.
     pub name: Rc<str>,
-    /// Last request number of the worker.
+    /// The worker's last request number.
     ids: Rc<Cell<u64>>,
     rules: RefCell<Rc<Rules>>,
 }
 
 /// Rules for the requests of one frontend.
 ///
-/// Each request has an `Rc` of the rules in force when its head was complete. It gets the current
-/// ones after a wait for its body or for an instance, and after an attempt that got no connection
-/// to a server.
+/// Each request has an `Rc` of the rules that were in force when its head was complete. It switches
+/// to the current rules after it has waited for its body or for an instance, and after an attempt
+/// in which no server could be connected to.
 #[derive(Debug)]
 pub struct Rules {
     /// Configuration of the frontend.
@@ -85,14 +85,14 @@ pub struct LocalBind {
 #[derive(Debug, Default)]
 pub struct Sockets {
     current: HashMap<String, Rc<LocalBind>>,
-    /// Sockets that the last reload removed. Connections that another worker has accepted from them
-    /// may still arrive here.
+    /// Sockets that the last reload removed. Connections that another worker accepted from them can
+    /// still arrive here.
     retired: HashMap<String, Rc<LocalBind>>,
 }
 
 impl Sockets {
-    /// Creates the sockets. `names` has the name of each socket and the position of its `bind` in
-    /// `config`; `tls` has an element for each `bind`.
+    /// Creates the sockets. `names` maps the name of each socket to the index of its `bind` in
+    /// `config`. `tls` has one element for each `bind`.
     pub fn new(
         config: &config::Frontend,
         tls: &[Option<Arc<ServerTls>>],
@@ -142,7 +142,8 @@ impl Frontend {
         Rc::clone(&self.rules.borrow())
     }
 
-    /// Replaces the rules for later requests, and for requests in progress that are routed later.
+    /// Replaces the rules. The new ones apply to later requests, and to requests in progress that
+    /// are routed later.
     pub fn set_rules(&self, mut rules: Rules) {
         rules.sockets.remember(&self.rules().sockets);
         *self.rules.borrow_mut() = Rc::new(rules);
@@ -162,8 +163,8 @@ mod tests {
 
     use super::*;
 
-    /// Returns the sockets of a frontend with these elements of `bind`. Their names are their
-    /// positions.
+    /// Returns the sockets of a frontend with these `bind` elements. The name of each socket is its
+    /// index.
     fn sockets(binds: &[&str]) -> Sockets {
         let text = format!(
             "[frontend.www]\nbind = [{}]\ndefault_backend = \"www\"\n\

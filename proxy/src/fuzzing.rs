@@ -1,5 +1,5 @@
-//! Entry points of the fuzz targets in `proxy/fuzz`. Each takes arbitrary bytes and must return
-//! without a panic. Built only with the feature `fuzzing`.
+//! Entry points of the fuzz targets in `proxy/fuzz`. Each one takes arbitrary bytes and must return
+//! without a panic. Compiled only with the feature `fuzzing`.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -20,7 +20,7 @@ use crate::rollout::loader::{Load, Loader};
 use crate::telemetry::{self, LogFormat, LogSettings, LogTarget, Telemetry};
 use crate::worker::DrainState;
 
-/// A configuration with limits that a plugin soon reaches.
+/// A configuration whose limits a plugin reaches soon.
 const CONFIGURATION: &str = r#"
 workers = 1
 [log]
@@ -48,7 +48,8 @@ fn configured() -> Config {
 /// Parses a configuration and renders its mistakes.
 ///
 /// # Panics
-/// On a finding: a refusal without a reason, or a source that differs from the text.
+/// On a finding: the configuration is refused without a reason, or the stored source differs from
+/// `text`.
 pub fn configuration(text: &str) {
     match config::parse(Path::new("fuzzing.toml"), text.to_owned()) {
         Ok((_, source)) => assert_eq!(source.text(), text),
@@ -66,7 +67,7 @@ pub fn configuration(text: &str) {
 pub fn component(file: &[u8]) {
     static PLACE: LazyLock<(Config, Loader)> = LazyLock::new(|| {
         let config = Config {
-            // Mutants must not be cached.
+            // Mutated plugins must not be cached.
             plugin_cache_dir: Some("/dev/null".into()),
             ..configured()
         };
@@ -95,7 +96,7 @@ pub fn component(file: &[u8]) {
     }
 }
 
-/// An admin interface that serves one connection after the other, without a worker.
+/// An admin interface that serves one connection at a time, without a worker.
 #[derive(Debug)]
 pub struct AdminHarness {
     runtime: Runtime,
@@ -104,7 +105,7 @@ pub struct AdminHarness {
 }
 
 impl AdminHarness {
-    /// Loads a configuration for the interface to show.
+    /// Loads a configuration for the admin interface to show.
     ///
     /// # Panics
     /// If no runtime can be created, or on a finding.
@@ -127,7 +128,7 @@ impl AdminHarness {
             limiter: Arc::new(ConnectionLimiter::new(1, 1)),
         };
         let (control, _) = Control::new(prepared, &mut listeners, handles);
-        // The receiver is dropped, so requests to the process are refused.
+        // The receiver is dropped, so requests that involve the process are refused.
         let (process, _) = mpsc::channel(1);
         let admin = Admin::new(control.clone(), process);
         AdminHarness {
@@ -140,7 +141,7 @@ impl AdminHarness {
     /// Serves a client that has all rights, sends `bytes` and reads the responses.
     ///
     /// # Panics
-    /// On a finding: the interface does not stop.
+    /// On a finding: the interface does not finish.
     pub fn take(&self, bytes: &[u8]) {
         self.control.drain_state().send_replace(DrainState::Serving);
         let answers = self.runtime.block_on(async {
@@ -153,7 +154,7 @@ impl AdminHarness {
                 let _ = client.read_to_end(&mut answers).await;
                 answers
             };
-            // Nothing that the interface does here takes this long.
+            // No operation of the interface takes this long here.
             let both = async { tokio::join!(served, talk).1 };
             tokio::time::timeout(Duration::from_secs(20), both).await
         });
@@ -168,7 +169,7 @@ impl Default for AdminHarness {
     }
 }
 
-/// Returns a log that discards its lines.
+/// Returns a log that discards all lines.
 fn quiet() -> Telemetry {
     let settings = LogSettings {
         level: tracing::Level::ERROR,

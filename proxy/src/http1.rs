@@ -6,13 +6,13 @@
 //!
 //! **Invariant:** nothing here reads, writes, waits, logs or looks at a clock, and no allocation
 //! size comes from a number that a peer sent. A head or body that two readers could read in two
-//! ways is an error, in either direction.
+//! ways is an error, in requests and in responses.
 //!
 //! Lines of a head end in CRLF or in a bare LF (RFC 9112, section 2.2: MAY), as in HAProxy and
 //! hyper. Chunk framing accepts only CRLF. A bare CR, NUL or other control character in a head, a
 //! folded line, and whitespace before a colon are errors.
 //!
-//! Called by the HTTP/1 connections of both sides.
+//! Called by the HTTP/1 connections to clients and to servers.
 
 pub mod body;
 pub mod chunked;
@@ -84,16 +84,16 @@ pub enum Progress<T> {
 /// State of one head over several reads: how many bytes have already been parsed. Resets itself
 /// after a complete head or an error.
 ///
-/// A head that trickles in is parsed again only when a line is complete. The work is therefore
-/// bounded by the number of lines times the size of the head, not by the number of reads.
+/// A head that arrives in small parts is parsed again only when a line is complete. The work is
+/// therefore bounded by the number of lines times the size of the head, not by the number of reads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Scan {
     tried: usize,
 }
 
 impl Scan {
-    /// Returns whether `buffer` can contain more of a head than at the last attempt. A first
-    /// attempt is always due, so garbage is rejected before its first line ends.
+    /// Returns whether `buffer` can contain more of a head than at the last attempt. The first
+    /// attempt is always due, so that garbage is rejected before its first line ends.
     fn is_due(self, buffer: &[u8], limit: usize) -> bool {
         let is_first = self.tried == 0;
         let new = buffer.get(self.tried..).unwrap_or_default();
@@ -107,18 +107,18 @@ impl Scan {
     }
 }
 
-/// Largest accepted length of a body or chunk, 2^63 - 1. Some readers count in signed numbers, so a
-/// larger length, which one reader accepts and another wraps, would have two meanings.
+/// Largest accepted length of a body or chunk, 2^63 - 1. A larger length would wrap in readers
+/// that count in signed numbers, so it would have two meanings.
 const MAX_LENGTH: u64 = i64::MAX as u64;
 
-/// A step of a decoder.
+/// Result of one step of a decoder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decoded {
     /// The range of the input that is payload; never empty. All bytes up to its end are
     /// consumed.
     Data(Range<usize>),
-    /// All usable input is used: drop the first `consumed` bytes and read more. Bytes after them
-    /// stay in the buffer for the next call.
+    /// All usable input has been consumed: drop the first `consumed` bytes and read more. Bytes
+    /// after them stay in the buffer for the next call.
     NeedMore {
         /// Number of input bytes that are no longer needed.
         consumed: usize,
@@ -133,7 +133,7 @@ pub enum Decoded {
 /// Whether a connection can carry another message after the current one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Persistence {
-    /// It can.
+    /// The connection can carry another message.
     KeepAlive,
     /// The current exchange is the last one (RFC 9112, section 9.3).
     Close,

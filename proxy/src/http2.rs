@@ -1,9 +1,9 @@
 //! HTTP/2 (RFC 9113) on connections of both sides, using the h2 crate.
 //!
 //! One task polls a connection; each of its streams belongs to the task of one request. Heads are
-//! converted to those of `http`, so that no code above depends on the version; bodies are
-//! [`Source`](crate::wire::Source) and [`Sink`](crate::wire::Sink). No type of h2 leaves this
-//! module. Called by `downstream` and `upstream`.
+//! converted to those of `http`, so that no code in higher layers depends on the version. Bodies
+//! implement [`Source`](crate::wire::Source) and [`Sink`](crate::wire::Sink). No type of h2 leaves
+//! this module. Called by `downstream` and `upstream`.
 
 pub mod client;
 pub mod server;
@@ -26,8 +26,8 @@ pub use self::bytes::ByteStream;
 /// stalled transfer buffers no more than this.
 const STREAM_WINDOW: u32 = 65_535;
 
-/// Flow-control window of a connection, in bytes: 16 streams that are not read from leave room for
-/// the others.
+/// Flow-control window of a connection, in bytes: as large as the windows of 16 streams, so that a
+/// few streams that are not read from leave room for the others.
 const CONNECTION_WINDOW: u32 = 1 << 20;
 
 /// Maximum number of bytes per stream that wait for the socket.
@@ -42,7 +42,7 @@ const FRAME_SIZE: u32 = 16_384;
 pub struct Http2Error(#[source] h2::Error);
 
 impl Http2Error {
-    /// Returns whether the peer states that it has not processed the request, so that it is safe to
+    /// Returns whether the peer states that it has not processed the request. It is then safe to
     /// send the request again (RFC 9113, section 8.7).
     pub fn is_unprocessed(&self) -> bool {
         let reason = self.0.reason();

@@ -3,13 +3,14 @@
 //! A request passes through the modules in this order:
 //!
 //! - A listener of [`downstream`], in one [`worker`], accepts a connection.
-//! - HTTP reads a [`request`] from it. Its [`frontend`] has the rules.
+//! - The HTTP code reads a [`request`] from the connection. Its [`frontend`] has the rules.
 //! - The [`router`], which calls the [`plugin`], chooses a backend.
 //! - [`upstream`] provides a connection to a server.
-//! - Both bodies move over their [`wire`]s. After a 101, the connections become a [`tunnel`].
+//! - Both bodies move over their [`wire`]s. After a 101 response, the connections become a
+//!   [`tunnel`].
 //!
-//! `ARCHITECTURE.md` has the map and the invariants. This library exists for the binary and its
-//! tests. Its API is not stable.
+//! `ARCHITECTURE.md` contains the map and the invariants. This library exists for the binary and
+//! its tests. Its API is not stable.
 
 pub mod cli;
 pub mod demo;

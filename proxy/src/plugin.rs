@@ -1,7 +1,8 @@
 //! The plugin host: the only module that uses wasmtime.
 //!
-//! `compile` compiles components, `run` runs them. No wasmtime type leaves this module, no body and
-//! no socket enters it, and nothing that a guest does can end the process. Used by `router`.
+//! `compile` compiles components and `run` runs them. The module exposes no wasmtime type and
+//! handles neither bodies nor sockets. Nothing that a guest does can end the process. Used by
+//! `router`.
 
 mod compile;
 mod run;

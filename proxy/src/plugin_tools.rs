@@ -1,6 +1,6 @@
-//! Tools for plugin authors: projects, builds, test tables, benchmarks.
+//! Tools for plugin authors: projects, builds, test cases, benchmarks.
 //!
-//! Builds, inspects and tests components; serves no request. Depends on the plugin host only.
+//! Builds, inspects and tests components; serves no requests. Depends only on the plugin host.
 //! Prints nothing: `cli::plugin` calls everything here and prints the results.
 
 pub mod bench;

@@ -3,7 +3,7 @@
 //! A start takes these steps in order: a survey of the machine ([`survey`]), descriptors and
 //! sockets, user and group, plugins and names ([`Prepared`](crate::control::Prepared)), workers. If
 //! a step fails, the sockets are closed again. Once the process serves, [`control`](crate::control)
-//! changes what is in force.
+//! makes changes to the running process.
 
 mod admin_sockets;
 mod dedicated_thread;

@@ -1,11 +1,11 @@
 //! Questions about a request that the proxy answers by itself, for plugins and for the decision
-//! cache: which entry matches a part of it, whether it is in a share, which value a table contains,
-//! whether a backend has a usable server.
+//! cache: which entry matches a part of the request, whether the request is in a share, which value
+//! a table contains, whether a backend has a usable server.
 //!
-//! A [`Builder`] receives the definitions of a plugin's `configure`. [`Questions`] contains those
-//! of one plugin version, for all workers and instances. [`Part`] names the subject of a question,
-//! and [`reads`] has the contract's narrow reads under the same names. Nothing here depends on
-//! plugins or waits; answering takes no lock.
+//! A [`Builder`] receives the definitions that a plugin makes in `configure`. [`Questions`]
+//! contains the questions of one plugin version, for all workers and instances. [`Part`] names the
+//! subject of a question, and [`reads`] implements the contract's narrow reads under the same
+//! names. Nothing here depends on plugins or waits, and answering takes no lock.
 
 mod answer;
 mod body_json;

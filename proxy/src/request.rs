@@ -1,8 +1,9 @@
 //! One request, from its head to the head of its response.
 //!
 //! In order, a request is admitted, routed, given a connection to a server, and exchanged for a
-//! response. Does not depend on the client's protocol; called by `downstream` for each request that
-//! it has read. Never fails: an error becomes a local reply and a log entry.
+//! response. This module does not depend on the client's protocol; `downstream` calls it for each
+//! request that it has read. Handling a request never fails: an error becomes a local reply and a
+//! log entry.
 
 mod body_prefix;
 pub mod client;
@@ -70,17 +71,16 @@ pub enum Outcome<C> {
 /// Position of a request on its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestPosition {
-    /// The first request. Its client does not expect yet that the connection can be closed at any
-    /// moment.
+    /// The first request. Its client does not expect the connection to be closed yet.
     First,
     /// A later request. Its client has already received a response over the connection.
     Later,
 }
 
-/// Handles one request, whose body comes next on the client's connection.
+/// Handles one request. Its body comes next on the client's connection.
 ///
 /// # Cancel safety
-/// Dropping it closes both connections.
+/// Dropping the future closes both connections.
 pub async fn handle<C: Client>(
     cx: &mut Context,
     mut client: Box<C>,
@@ -90,8 +90,8 @@ pub async fn handle<C: Client>(
     frontend: &Frontend,
     private: &mut PrivateConnections,
 ) -> Outcome<C> {
-    // Before any redirect: an ACME server sends its request over plain HTTP and accepts no other
-    // response (RFC 8555, section 8.3).
+    // This comes before any redirect: an ACME server sends its request over plain HTTP and accepts
+    // no other response (RFC 8555, section 8.3).
     if let Some(answer) = challenge(cx) {
         return Outcome::Reply(Reply::of_challenge(cx, &answer), client);
     }
@@ -166,14 +166,14 @@ impl Sending {
     }
 }
 
-/// A request that no server has received any part of: the router can choose again.
+/// A request of which no server has received any part, so the router can choose again.
 struct Unsent<C> {
     error: ProxyError,
     client: Box<C>,
     head: ResponseHead,
 }
 
-/// Sends the request to its destination, and repeats that where it is safe.
+/// Sends the request to its destination. Sends it again after a failure if that is safe.
 async fn send<C: Client>(
     cx: &mut Context,
     mut client: Box<C>,
@@ -245,7 +245,7 @@ async fn send<C: Client>(
     }
 }
 
-/// Returns the response to an ACME challenge, if the request is one of an order under way.
+/// Returns the response to an ACME challenge, if the request belongs to an order in progress.
 fn challenge(cx: &Context) -> Option<Arc<str>> {
     if cx.facts.scheme != Scheme::Http || cx.head.method() != b"GET" {
         return None;
@@ -293,8 +293,8 @@ async fn admit<C: Client>(
     Ok(())
 }
 
-/// Replaces the client's claims about the origin of the request, so that only this proxy reports
-/// the origin to servers and plugins.
+/// Drops an untrusted peer's claims about the origin of the request and adds this proxy's own, so
+/// that servers and plugins can rely on them.
 fn describe_origin(cx: &mut Context) {
     let facts = &cx.facts;
     forwarded::drop_claims(&mut cx.head, facts.trust);
@@ -335,7 +335,7 @@ async fn checkout<C: Client>(
     if let Some(options) = outgoing.options() {
         lease.set_timeouts(options.server_timeout, options.tunnel_timeout);
     }
-    // The router is not called again, so the answers are freed: they would keep a replaced table in
+    // The router is not called again, so its answers are freed: they would keep a replaced table in
     // memory until the response.
     cx.answers = Answers::default();
     if let Some(prefix) = &mut cx.body_prefix {

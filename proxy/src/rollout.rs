@@ -1,8 +1,9 @@
-//! Plugin versions: loaded, tried out, published to the workers, rolled out, retired.
+//! Plugin versions: how they are loaded, tried out, published to the workers, rolled out and
+//! retired.
 //!
-//! Owns the state of which versions each stage has, and sends workers the commands that change it.
-//! Receives its inputs from `control`, which decides which of several changes takes precedence;
-//! never runs on a worker's thread.
+//! Owns the state of which versions each stage has, and sends the workers the commands that change
+//! it. `control` calls this module and decides which of several changes takes precedence. Never
+//! runs on a worker's thread.
 
 pub mod backends;
 mod bundled;

@@ -1,7 +1,7 @@
 //! A frontend's router in one worker: turns a request head into a decision.
 //!
-//! Owns the list of plugins, each a `Stage`. Called by `request`; the only caller of `plugin` while
-//! a request is served.
+//! Owns the list of plugins, each a `Stage`. Called by `request`. While a request is served, only
+//! the router calls `plugin`.
 
 mod breaker;
 mod cache;
@@ -35,14 +35,15 @@ pub use self::stage::{Change, RolloutEnd};
 /// A stage of a new configuration.
 #[derive(Debug)]
 pub enum StageUpdate {
-    /// Nothing that the stage depends on has changed: it is kept, with this version in service.
+    /// The version in service is kept, because nothing that the stage depends on has changed.
     Keep(Arc<Version>),
-    /// Another version. Without an instance, one is created as after a fault.
+    /// Another version replaces the one in service. Without an instance, the stage creates one as
+    /// after a fault.
     Replace(Arc<Version>, Option<Instance>),
 }
 
 impl StageUpdate {
-    /// Creates the stage without any cached decisions.
+    /// Creates a stage without any cached decisions.
     fn stage(self, worker: usize) -> Stage {
         match self {
             StageUpdate::Keep(version) => Stage::new(version, None, worker),
@@ -57,12 +58,12 @@ pub struct Router {
     /// Stages in order; never empty.
     stages: Vec<Stage>,
     worker: usize,
-    /// Whether its decisions include what each stage decided.
+    /// Whether the router's decisions include what each stage decided.
     explains: bool,
 }
 
 impl Router {
-    /// Creates the router of `worker` with at least one stage.
+    /// Creates the router of `worker` from its stages.
     ///
     /// # Panics
     /// If there is no stage.
@@ -75,7 +76,7 @@ impl Router {
         }
     }
 
-    /// Sets whether its decisions include what each stage decided.
+    /// Sets whether the router's decisions include what each stage decided.
     pub fn set_explains(&mut self, explains: bool) {
         self.explains = explains;
     }
@@ -92,7 +93,7 @@ impl Router {
     /// Replaces the stages with those of another configuration, which has at least one.
     ///
     /// Stages that are kept retain their instances and their cached decisions, even at a new
-    /// position. Requests that wait for an instance of another stage are routed again.
+    /// position. Requests that wait for an instance of a stage that is not kept are routed again.
     pub fn update(&mut self, updates: Vec<StageUpdate>) {
         let mut old = std::mem::take(&mut self.stages);
         let stages = updates.into_iter().map(|update| {
@@ -112,19 +113,20 @@ impl Router {
         old.iter_mut().for_each(Stage::retire);
     }
 
-    /// Returns the position of the stage of this name.
+    /// Returns the position of the stage with this name.
     pub fn position(&self, stage: &str) -> Option<usize> {
         self.stages.iter().position(|one| one.name() == stage)
     }
 
-    /// Applies a change to one stage. Does nothing if there is no stage of that number any more.
+    /// Applies a change to the stage at position `stage`. Does nothing if the position no longer
+    /// exists.
     pub fn apply(&mut self, stage: usize, change: Change) {
         if let Some(stage) = self.stages.get_mut(stage) {
             stage.apply(change);
         }
     }
 
-    /// Drops its instances and its cached decisions.
+    /// Drops the instances and the cached decisions of all stages.
     pub fn retire(&mut self) {
         self.stages.iter_mut().for_each(Stage::retire);
     }
@@ -134,17 +136,17 @@ impl Router {
         self.stages.iter_mut().for_each(Stage::close);
     }
 
-    /// Returns its plugins, in the order of the configuration.
+    /// Returns the stages, in the order of the configuration.
     pub fn stages(&self) -> &[Stage] {
         &self.stages
     }
 
-    /// Returns its plugins mutably, so that they can be called one by one.
+    /// Returns the stages mutably, so that they can be called one by one.
     pub fn stages_mut(&mut self) -> &mut [Stage] {
         &mut self.stages
     }
 
-    /// Returns the number of the worker that the router runs in.
+    /// Returns the number of the worker in which the router runs.
     pub fn worker(&self) -> usize {
         self.worker
     }
@@ -159,17 +161,18 @@ impl Router {
         self.stage(decision).decider(decision.by)
     }
 
-    /// Removes the cached decisions about requests like this one, which name something that no
-    /// longer exists.
+    /// Removes the cached decisions for requests like this one. Called if such a decision names
+    /// something that no longer exists.
     pub fn forget(&mut self, request: &mut Request<'_>) {
         for stage in &mut self.stages {
             stage.forget(request);
         }
     }
 
-    /// Decides about `request`: calls stage after stage until one does not return `next`.
+    /// Decides about `request`: calls one stage after another until one returns something other
+    /// than `next`.
     ///
-    /// `supplied` is what the request has waited for after an earlier call.
+    /// `supplied` is the instance that the request has waited for after an earlier call.
     pub fn decide(
         &mut self,
         request: &mut Request<'_>,
@@ -242,8 +245,8 @@ impl Router {
         }
     }
 
-    /// Returns where to continue with a request: at the first stage if the one that it waited for
-    /// is gone.
+    /// Returns where to continue with a request. Starts over at the first stage if the version for
+    /// which the request waited is gone.
     fn resume(&self, supplied: Option<Supplied>) -> (Option<Supplied>, Progress) {
         let beginning = || Progress {
             explanation: self.explains.then(String::new),
@@ -262,7 +265,7 @@ impl Router {
     }
 }
 
-/// Adds a stage's decision to the explanation, as in `canary=next (cached)`.
+/// Adds a stage's decision to the explanation, for example as `canary=next (cached)`.
 fn explain(
     explanation: &mut String,
     stage: &Stage,

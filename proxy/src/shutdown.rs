@@ -1,7 +1,8 @@
-//! Open connections of a worker, and the signal to stop.
+//! Open connections of a worker, and the signal to stop them.
 //!
 //! A leaf. `worker` owns a [`Shutdown`], which its listeners and connections watch. A
-//! [`ConnectionGuard`] counts a connection from its acceptance to the end of its tunnel.
+//! [`ConnectionGuard`] counts a connection from its acceptance until it ends, including the time as
+//! a tunnel.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -12,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::connection_limiter::WorkerPermit;
 
-/// The signal to stop the connections of one frontend or of a whole worker: one value with many
+/// The signal to stop the connections of one frontend or of a whole worker. One value has many
 /// watchers.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
@@ -22,7 +23,7 @@ pub struct Shutdown {
 
 #[derive(Debug, Default)]
 struct Signal {
-    /// Time at which idle clients are closed. None until the signal.
+    /// Time at which idle client connections are closed. None before the signal.
     drain_deadline: Cell<Option<Instant>>,
     /// Wakes the tasks that wait for the signal.
     begun: Notify,
@@ -37,7 +38,8 @@ struct Open {
 }
 
 impl Shutdown {
-    /// Returns a separate signal. Its connections are counted with those of `self`.
+    /// Returns a separate signal. Connections that watch it are counted together with those of
+    /// `self`.
     #[must_use]
     pub fn part(&self) -> Shutdown {
         Shutdown {
@@ -46,9 +48,10 @@ impl Shutdown {
         }
     }
 
-    /// Notifies all watchers, present and future. Idle clients have `drain_grace` to send another
-    /// request, and its response says that it was the last. Closing at once would fail clients that
-    /// are between two requests.
+    /// Notifies all watchers, present and future. An idle client can send another request for
+    /// `drain_grace`; the response then says that it is the last one on the connection. If
+    /// connections were closed at once, clients that are about to send their next request would get
+    /// errors.
     pub fn begin(&self, drain_grace: Duration) {
         self.signal
             .drain_deadline
@@ -68,7 +71,7 @@ impl Shutdown {
         }
     }
 
-    /// Returns when idle clients are closed, or `None` before the signal.
+    /// Returns the time at which idle client connections are closed. None before the signal.
     pub fn drain_deadline(&self) -> Option<Instant> {
         self.signal.drain_deadline.get()
     }
@@ -126,7 +129,7 @@ mod tests {
     async fn waits_for_the_signal_and_for_the_last_connection() {
         let shutdown = Shutdown::default();
         let limiter = Arc::new(ConnectionLimiter::new(1, 1));
-        // The signal of another part does not stop this one.
+        // The signal of one part does not stop the others.
         shutdown.part().begin(Duration::ZERO);
         let guard = shutdown
             .part()
@@ -150,7 +153,7 @@ mod tests {
             }
         );
         shutdown.begun().await;
-        // The permit is free again.
+        // Returns only if the permit has been released.
         limiter.take().await;
     }
 }

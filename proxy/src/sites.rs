@@ -1,10 +1,10 @@
 //! The certificates in force, and the TLS servers that present them.
 //!
-//! One [`Sites`] for the process owns the [`ServerTls`] of every `[tls.NAME]` that a bind names,
-//! together with the session ticket keys and the responses to ACME challenges. A change is prepared
-//! without the lock and committed in a moment; connections and sessions continue. No worker takes
-//! the lock: each one has the `ServerTls` of its binds. Called by `control`, and by the publisher
-//! of certificates that are issued at run time.
+//! The process has one [`Sites`]. It owns the [`ServerTls`] of every `[tls.NAME]` that a bind
+//! names, together with the session ticket keys and the responses to ACME challenges. A change is
+//! prepared without the lock, which is held only briefly to commit it. Connections and sessions
+//! continue. No worker takes the lock: each worker has the `ServerTls` of its binds. The callers
+//! are `control`, and the publisher of certificates that are issued at run time.
 
 mod material;
 mod mistake;
@@ -34,13 +34,13 @@ pub use view::{CertificateSource, CertificateState, SiteState};
 pub struct Sites {
     keys: Arc<TicketKeys>,
     challenges: Arc<Challenges>,
-    /// Locked by changes and by views, never by a worker.
+    /// Locked by changes and by status queries, never by a worker.
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Number of changes. Anything prepared before the last change is stale.
+    /// Number of changes so far. Anything prepared before the last change is stale.
     generation: u64,
     by_name: BTreeMap<String, Site>,
 }
@@ -50,10 +50,10 @@ struct State {
 struct Site {
     config: config::Tls,
     material: Material,
-    /// The certificate that was issued at run time.
+    /// The certificate that was issued at run time, if any.
     issued: Option<Identity>,
     mode_servers: Vec<ModeServer>,
-    /// Reason why its files were last refused. Kept so that each reason is reported once.
+    /// Reason why the site's files were last refused. Kept so that each reason is reported once.
     refusal: Option<String>,
 }
 
@@ -64,7 +64,7 @@ struct ModeServer {
     server: Arc<ServerTls>,
 }
 
-/// No bind names a site of this name.
+/// Error for a site name that no bind uses.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("no bind uses `[tls.{0}]`")]
 pub struct UnknownSite(pub String);
@@ -99,8 +99,8 @@ impl Sites {
         Some(Arc::clone(&mode_server.server))
     }
 
-    /// Adds a certificate to those from the site's files; it replaces the one from the previous
-    /// call. A reload keeps it for as long as the site's `acme` stays the same.
+    /// Adds a certificate to those from the site's files. It replaces the certificate from the
+    /// previous call. A reload keeps it for as long as the site's `acme` stays the same.
     ///
     /// # Errors
     /// [`UnknownSite`].
@@ -109,8 +109,8 @@ impl Sites {
         let unknown = || UnknownSite(name.to_owned());
         let site = state.by_name.get_mut(name).ok_or_else(unknown)?;
         let issued = Some(identity);
-        // Staging cannot fail on the client policy: it is the one in force, so it has been read
-        // before.
+        // Staging cannot fail because of the client policy: that policy is in force, so it has been
+        // parsed before.
         if let Ok(staged) = site.stage(&site.material, issued.as_ref()) {
             site.issued = issued;
             site.commit(staged);

@@ -1,8 +1,8 @@
 //! The operator's tables: keys and values from files, in which plugins look up values.
 //!
-//! Owns the active tables, how files become tables and how manual changes are kept. Workers read
-//! immutable snapshots and never wait. Everything that reads or writes a file blocks, and is called
-//! by `control`, `check` and `route`. Decides nothing about requests.
+//! Owns the active tables, the conversion of files to tables, and the manual changes. Workers read
+//! immutable snapshots and never wait. Every function that reads or writes a file blocks;
+//! `control`, `check` and `route` call them. Decides nothing about requests.
 
 mod changes;
 mod csv;
@@ -28,8 +28,9 @@ pub use self::registry::Tables;
 pub use self::set::TableSet;
 pub use self::slot::{Change, Failure, TableState};
 
-/// Maximum length of a key, in bytes. Host names, tokens and distinguished names are shorter.
+/// Maximum length of a key, in bytes. Host names, tokens and distinguished names are normally
+/// shorter.
 pub const MAX_KEY: usize = 1024;
 
-/// Maximum length of a value, in bytes. No server accepts a longer field.
+/// Maximum length of a value, in bytes. Most servers do not accept a longer field.
 pub const MAX_VALUE: usize = 8 * 1024;

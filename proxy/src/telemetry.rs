@@ -1,10 +1,10 @@
-//! Logging: the subscriber that writes log lines, and the record of each request. Also the counters
-//! for metrics.
+//! Logging: the subscriber that writes log lines, and the access record of each request. Also the
+//! counters for metrics.
 //!
 //! Owns the destination, format and level of log lines. Writing a line never waits for the output:
 //! lines pass through a bounded queue to a dedicated thread, and lines that do not fit are dropped
-//! and counted. A leaf: `cli` installs it, every module logs through `tracing`, `request` and
-//! `tunnel` emit [`AccessRecord`]s.
+//! and counted. This module depends on no other part of the request path: `cli` installs it, every
+//! module logs through `tracing`, and `request` and `tunnel` emit [`AccessRecord`]s.
 //!
 //! `docs/run/logs.md` describes both formats for users.
 
@@ -66,7 +66,8 @@ pub enum TelemetryError {
     Installed(#[source] TryInitError),
 }
 
-/// Handle to the running log. Dropping it writes out the queued lines, and waits a second at most.
+/// Handle to the running log. Dropping it writes out the queued lines, and waits for at most one
+/// second.
 #[derive(Debug)]
 pub struct Telemetry {
     switch: LevelSwitch,
@@ -81,7 +82,7 @@ impl Telemetry {
         self.switch.set_level(level);
     }
 
-    /// Turns access records of the process on or off. Initially they are on.
+    /// Turns access records on or off for the whole process. They are on initially.
     pub fn set_access(&self, access: AccessLog) {
         output::set_enabled(access);
     }
@@ -106,7 +107,7 @@ impl Telemetry {
     ///
     /// # Errors
     /// [`TelemetryError::Open`]. In this case lines still go to the old file. Perhaps no one reads
-    /// that file any more, so the reason is written to standard error as well.
+    /// that file any more, so the reason is also written to standard error.
     pub fn reopen(&self) -> Result<(), TelemetryError> {
         if let Some(path) = &self.path {
             append_to(path).inspect_err(|error| {
@@ -118,7 +119,7 @@ impl Telemetry {
     }
 }
 
-/// Formats an error and its causes on one line.
+/// Formats an error and its chain of causes on one line.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -174,7 +175,7 @@ fn open(settings: &LogSettings) -> Result<(Output, Color), TelemetryError> {
             (Output::File(path.clone(), file), false)
         }
     };
-    // Color is for people at a terminal who have not turned it off (`NO_COLOR`).
+    // Colors are for people at a terminal who have not turned them off (`NO_COLOR`).
     let wants_color = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let color = if wants_color && settings.format == LogFormat::Text {
         Color::Ansi

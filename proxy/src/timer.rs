@@ -1,8 +1,8 @@
 //! One timer for many deadlines.
 //!
-//! A leaf. Arming a tokio timer takes a lock and touches the timer wheel, and a connection's
-//! deadline nearly always moves later, request after request. So a [`Timer`] stays armed for the
-//! earliest deadline requested and checks again when that has passed.
+//! A leaf. Arming a tokio timer takes a lock and modifies the timer wheel. The deadline of a
+//! connection nearly always moves to a later time, with each request. Therefore a [`Timer`] stays
+//! armed for an earlier deadline, and compares it with the current one when it fires.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// A timer that is armed as rarely as possible.
+/// A timer that is rearmed as rarely as possible.
 #[derive(Debug, Default)]
 pub struct Timer {
     sleep: Option<Pin<Box<Sleep>>>,
@@ -21,14 +21,15 @@ pub struct Timer {
 }
 
 impl Timer {
-    /// Ready once `deadline` has passed. Later calls can pass any other deadline.
+    /// Returns ready once `deadline` has passed. Each call can pass another deadline.
     pub fn poll_until(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
         if let (Some(sleep), Some(waker)) = (&self.sleep, &self.waker)
             && sleep.deadline() <= deadline
             && !sleep.is_elapsed()
             && waker.will_wake(cx.waker())
         {
-            // The timer is armed and early enough. Polling it would change nothing.
+            // The timer is armed for this deadline or an earlier one. Polling it would change
+            // nothing.
             return Poll::Pending;
         }
         let polled = self.poll_sleep(deadline, cx);
@@ -46,8 +47,8 @@ impl Timer {
             sleep.as_mut().reset(deadline);
         }
         loop {
-            // Poll outside the task's budget: a poll that fails for lack of budget would not
-            // register this task with the timer, so nothing would wake it.
+            // Poll outside the task's budget. A poll that returns because the budget is used up
+            // does not register this task with the timer, so nothing would wake the task.
             ready!(pin!(unconstrained(sleep.as_mut())).poll(cx));
             if sleep.deadline() >= deadline {
                 return Poll::Ready(());
@@ -57,21 +58,21 @@ impl Timer {
     }
 }
 
-/// Ends a wait without progress: the deadline is `limit` after the last progress.
+/// Ends a wait in which there is no progress: the deadline is `limit` after the last progress.
 ///
-/// Progress is a growing number, such as bytes moved. The clock is read only when the number has
-/// changed.
+/// Progress is a growing number, such as the number of bytes moved. The clock is read only if the
+/// number has changed.
 #[derive(Debug)]
 pub struct Stall {
     limit: Duration,
     seen: u64,
-    /// Time of the last progress. None until a wait is polled, because most things are ready at
-    /// once.
+    /// Time of the last progress. None until a wait is polled, because most operations are ready at
+    /// once and never wait.
     since: Option<Instant>,
 }
 
 impl Stall {
-    /// Creates a stall that counts from its first poll. `progress` is the initial progress.
+    /// Creates a stall whose time starts with its first poll. `progress` is the initial progress.
     pub fn new(limit: Duration, progress: u64) -> Stall {
         Stall {
             limit,
@@ -80,7 +81,7 @@ impl Stall {
         }
     }
 
-    /// Counts again from the next poll.
+    /// Restarts the time with the next poll.
     pub fn restart(&mut self) {
         self.since = None;
     }
@@ -95,7 +96,7 @@ impl Stall {
         self.limit = limit;
     }
 
-    /// Ready when `progress` has not changed for `limit`.
+    /// Returns ready when `progress` has not changed for `limit`.
     pub fn poll(&mut self, timer: &mut Timer, progress: u64, cx: &mut Context<'_>) -> Poll<()> {
         if progress != self.seen {
             self.seen = progress;

@@ -1,9 +1,9 @@
 //! Tunnels: two streams connected byte for byte, for example after `101 Switching Protocols`.
 //!
 //! An idle tunnel has no buffer. It waits until a stream is readable, borrows the worker's scratch
-//! buffer, and keeps only the bytes that the other side has no room for. Bulk data between plain
-//! TCP sockets is moved by `splice(2)`. Each direction ends independently; its end is passed on as
-//! a half-close.
+//! buffer, and keeps only the bytes that the other side has no room for. `splice(2)` moves bulk
+//! data between plain TCP sockets. Each direction ends independently; its end is passed on as a
+//! half-close.
 
 mod end;
 mod flow;
@@ -25,16 +25,17 @@ pub use scratch::Scratch;
 /// Maximum number of descriptors that one worker's pipes use.
 pub const PIPE_DESCRIPTORS: usize = 2 * splice::MAX_PIPES;
 
-/// The server's side of a future tunnel.
+/// The server's side of a tunnel that is about to be created.
 #[derive(Debug)]
 pub struct Upstream {
     /// Stream to the server.
     pub stream: End,
-    /// Bytes that the server sent right after its 101.
+    /// Bytes that were read from the server before the tunnel is created, for example right after
+    /// its 101 response.
     pub early: Box<[u8]>,
-    /// Keeps the tunnel counted among its server's connections.
+    /// Guard that counts the tunnel among its server's connections.
     pub hold: Hold,
-    /// `timeout.tunnel`. If it is unset, the lesser of `timeout.server` and `timeout.client`
+    /// `timeout.tunnel`. If this is `None`, the lesser of `timeout.server` and `timeout.client`
     /// applies.
     pub idle: Option<Duration>,
     /// `timeout.server`.
@@ -43,12 +44,13 @@ pub struct Upstream {
     pub server_fin: Duration,
 }
 
-/// The client's side of a future tunnel.
+/// The client's side of a tunnel that is about to be created.
 #[derive(Debug)]
 pub struct Downstream {
     /// Stream to the client.
     pub stream: End,
-    /// Bytes that the client sent right after its handshake.
+    /// Bytes that were read from the client before the tunnel is created, for example right after
+    /// its upgrade request.
     pub early: Box<[u8]>,
     /// `timeout.client`.
     pub client: Duration,
@@ -58,8 +60,8 @@ pub struct Downstream {
 
 /// Two streams, and the bytes in transit between them.
 ///
-/// Written as a state machine, because an async function would store its arguments twice: there may
-/// be many tunnels, idle for days.
+/// This is a state machine, because an async function would store its arguments twice. Memory
+/// matters: a worker can have many tunnels that are idle for days.
 #[derive(Debug)]
 pub struct Tunnel {
     client: End,
@@ -79,7 +81,7 @@ pub struct Tunnel {
 impl Tunnel {
     /// Creates a tunnel, which moves nothing until it is polled.
     pub fn new(downstream: Downstream, upstream: Upstream, scratch: Scratch) -> Tunnel {
-        // As in HAProxy, a tunnel without a timeout of its own uses those of its two sides.
+        // As in HAProxy, a tunnel without `timeout.tunnel` uses the timeouts of its two sides.
         let idle = upstream
             .idle
             .unwrap_or(upstream.server.min(downstream.client));
@@ -109,14 +111,15 @@ impl Tunnel {
     }
 
     /// Returns a number that grows whenever bytes move. It includes partial TLS records, which the
-    /// flows do not see, and spliced bytes, which the streams do not see.
+    /// flows do not count, and spliced bytes, which the streams do not count.
     fn progress(&self) -> u64 {
         let streams = self.client.moved() + self.server.moved();
         self.inward.moved() + self.outward.moved() + streams
     }
 
-    /// Moves bytes. Returns how the tunnel ended once both sides have ended, one of them has
-    /// failed, or nothing has moved for too long. Dropping the tunnel closes both sockets.
+    /// Moves bytes in both directions. Ready once both sides have ended, one of them has failed, or
+    /// nothing has moved for too long; the result is how the tunnel ended. Dropping the tunnel
+    /// closes both sockets.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<telemetry::End> {
         let polled_in = self
             .inward
@@ -137,7 +140,8 @@ impl Tunnel {
             (false, false) => self.idle,
         };
         if next != self.stall.limit() {
-            // Idle time with both ends open does not count against the new limit.
+            // Time for which the tunnel was idle while both ends were open does not count toward
+            // the new limit.
             self.stall.set_limit(next);
             self.stall.restart();
         }
@@ -164,7 +168,7 @@ mod tests {
     use crate::transport::io::Socket;
     use crate::upstream::Hold;
 
-    /// Runs a tunnel. Returns how it ended, and the bytes in and out.
+    /// Runs a tunnel. Returns how the tunnel ended, and the number of bytes in each direction.
     async fn run(inner: Downstream, outer: Upstream, scratch: Scratch) -> (End, u64, u64) {
         let mut tunnel = Tunnel::new(inner, outer, scratch);
         let end = poll_fn(|cx| tunnel.poll(cx)).await;
@@ -264,7 +268,7 @@ mod tests {
             for round in 0..2 {
                 let receive = async {
                     let mut seen = vec![0; sent.len() + if round == 0 { 6 } else { 0 }];
-                    // A slow reader, so that buffers and pipe fill up.
+                    // The reader is slow, so that the buffers and the pipe fill up.
                     for part in seen.chunks_mut(1_000_000) {
                         server.read_exact(part).await.unwrap();
                         tokio::task::yield_now().await;
@@ -273,7 +277,7 @@ mod tests {
                 };
                 let (written, ()) = tokio::join!(client.write_all(&sent), receive);
                 written.unwrap();
-                // A byte in the other direction shows that this one is idle again.
+                // A byte in the other direction shows that the first direction is idle again.
                 server.write_all(b"x").await.unwrap();
                 client.read_exact(&mut [0]).await.unwrap();
                 assert_eq!(scratch.0.pipes.idle(), 1, "used, and given back");
@@ -330,7 +334,7 @@ mod tests {
         let ends = async {
             server.write_all(b"last words").await.unwrap();
             drop(server);
-            // The server no longer receives this.
+            // The server no longer receives these bytes.
             client.write_all(b"ping").await.unwrap();
             let mut seen = String::new();
             client.read_to_string(&mut seen).await.unwrap();

@@ -1,8 +1,8 @@
 //! Backends at run time: clusters, their servers and endpoints, and connections to them.
 //!
-//! [`LocalCluster::checkout`] returns a [`Lease`] for one exchange. Depends neither on plugins nor
-//! on downstream. Called by `request`; `control` creates clusters and replaces their endpoint sets,
-//! `worker` puts them into force.
+//! [`LocalCluster::checkout`] returns a [`Lease`] for one exchange. This module depends neither on
+//! plugins nor on the client's side. `request` calls it; `control` creates clusters and replaces
+//! their endpoint sets, and `worker` puts the sets into force.
 
 mod balance;
 mod checkout;

@@ -1,8 +1,8 @@
 //! HTTP/1.1 messages on a connection: reads heads and bodies, and queues and writes bytes.
 //!
-//! Each connection of either side has one [`Wire`]. `http1` defines what is read and written. Every
-//! call does as much as it can without waiting. Called by `downstream::http1`, `request::exchange`
-//! and `upstream::connection::http1`.
+//! Each connection to a client or server has one [`Wire`]. `http1` defines what is read and
+//! written. Every call does as much as it can without waiting. Called by `downstream::http1`,
+//! `request::exchange` and `upstream::connection::http1`.
 
 mod body;
 mod output;
@@ -35,7 +35,7 @@ pub struct Wire {
     /// Timer for all waits on this connection. It stays armed from one wait to the next.
     pub timer: Timer,
     decoder: BodyDecoder,
-    /// Whether the current body is faulty, so that its end is unknown.
+    /// Whether the framing of the current body is faulty, so that its end is unknown.
     is_body_broken: bool,
     /// Number of payload bytes at the front of `input`.
     data: usize,
@@ -45,7 +45,7 @@ pub struct Wire {
     trailers: Option<Box<Fields>>,
     /// Whether the peer has ended its stream.
     has_ended: bool,
-    /// Stall detection since [`Wire::poll_gone`] has found that the peer ended its stream.
+    /// Stall detection, once [`Wire::poll_gone`] has found that the peer has ended its stream.
     gone_stall: Option<Stall>,
     output: Output,
 }
@@ -70,7 +70,7 @@ impl Wire {
         }
     }
 
-    /// Splits it into the stream and the bytes that were read but not used.
+    /// Splits the wire into the stream and the bytes that were read but not used.
     pub fn into_parts(self) -> (Io, Buffer) {
         (self.io, self.input)
     }
@@ -129,10 +129,10 @@ impl Wire {
         }
     }
 
-    /// Detects that the peer is gone while nothing else reads from it.
+    /// Detects that the peer is gone while nothing else reads from the connection.
     ///
     /// A peer that has ended its side cleanly might still wait for a response. It counts as gone
-    /// once nothing has moved for `limit`. Ready with the error if the connection failed.
+    /// once no bytes have moved for `limit`. Ready with the error if the connection failed.
     pub fn poll_gone(
         &mut self,
         limit: Duration,
@@ -147,7 +147,8 @@ impl Wire {
                 ready!(stall.poll(&mut self.timer, moved, task));
                 return Poll::Ready(None);
             }
-            // The start of the next message can arrive; one buffer of it is enough.
+            // The start of the next message can arrive meanwhile; reading one buffer of it is
+            // enough.
             match ready!(self.poll_fill(BUFFER_SIZE, task)) {
                 Ok(0) if !self.has_ended => return Poll::Pending,
                 Ok(_) => {}
@@ -166,7 +167,8 @@ impl Wire {
         self.trailers = None;
     }
 
-    /// Limits the current body: it fails before the part that would make it larger than `limit`.
+    /// Limits the current body to `limit` bytes. Reading fails at the part that would exceed the
+    /// limit.
     pub fn limit_body(&mut self, limit: Option<u64>) {
         self.max_body = limit;
     }

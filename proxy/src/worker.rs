@@ -1,9 +1,9 @@
 //! A worker thread: its runtime, its listeners, and everything that its requests use.
 //!
-//! While workers serve requests, they share atomics and immutable snapshots, and hardly any locks;
-//! `ARCHITECTURE.md` has the exceptions. `process` starts workers and replaces one that fails. If
-//! one of a worker's own tasks fails, the worker ends, because its sockets would no longer be
-//! served. The failure of a single connection does not end it.
+//! While workers serve requests, they share only atomics, immutable snapshots and a few locks;
+//! `ARCHITECTURE.md` lists these locks. `process` starts the workers and replaces a worker that
+//! fails. If one of a worker's own tasks fails, the worker ends, because its sockets would no
+//! longer be served. A failure in a single connection does not end the worker.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -32,31 +32,31 @@ use crate::tunnel::Scratch;
 use crate::upstream::pool::ConnectionBudget;
 use crate::upstream::{ClusterConfig, LocalCluster};
 
-/// Interval between sweeps of idle server connections. `timeout.server_keep_alive` can be late by
-/// this much.
+/// Interval between sweeps of idle server connections. A connection can be closed this much later
+/// than `timeout.server_keep_alive` says.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Inputs of a worker in addition to its first configuration. If it fails, its replacement inherits
-/// them, with everything queued in them.
+/// Inputs of a worker in addition to its first configuration. If the worker fails, its replacement
+/// inherits them, with everything that is queued in them.
 #[derive(Debug)]
 pub struct WorkerInputs {
-    /// Whether it serves, drains or aborts.
+    /// Signals whether the worker serves, drains or aborts.
     pub drain: watch::Receiver<DrainState>,
     /// Commands to apply.
     pub commands: mpsc::UnboundedReceiver<Command>,
-    /// Number of server connections at which idle ones start to be closed to make room for new
-    /// ones.
+    /// Number of open server connections at which each new connection starts to close an idle one.
     pub max_upstream: usize,
     /// All workers, including this one.
     pub workers: Workers,
-    /// Connections that other workers have accepted and handed over.
+    /// Connections that other workers have accepted and handed over to this one.
     pub inbox: mpsc::UnboundedReceiver<Accepted>,
-    /// Number of earlier workers with these inputs that have failed. It keeps request numbers
-    /// unique.
+    /// Number of earlier workers with these inputs that have failed. It is part of the request
+    /// numbers, which makes them unique.
     pub failed: u8,
 }
 
-/// Configuration of one worker: everything that it serves from now on.
+/// Configuration of one worker: everything that it serves from the time it applies the
+/// configuration.
 #[derive(Debug)]
 pub struct WorkerConfig {
     /// Frontends, as configured.
@@ -65,23 +65,23 @@ pub struct WorkerConfig {
     pub clusters: Vec<ClusterConfig>,
     /// Responses to the HTTP challenges of ACME servers.
     pub challenges: Arc<HttpChallenges>,
-    /// How long idle clients are kept after the signal to stop.
+    /// How long idle client connections are kept after the signal to stop.
     pub drain_grace: Duration,
 }
 
 /// Configuration of a frontend in one worker.
 #[derive(Debug)]
 pub struct FrontendConfig {
-    /// Configuration from the file.
+    /// The frontend's configuration, from the file.
     pub config: config::Frontend,
-    /// Names of all its sockets, each with the position of its `bind`. Any other socket of the
-    /// frontend is closed.
+    /// Names of all sockets of the frontend, each with the index of its `bind`. Other sockets of
+    /// the frontend are closed.
     pub sockets: HashMap<String, usize>,
-    /// New sockets.
+    /// Sockets that the worker does not have yet.
     pub listeners: Vec<Listener>,
     /// TLS settings of each `bind`, in the same order.
     pub tls: Vec<Option<Arc<ServerTls>>>,
-    /// Stages of the router, in order; empty if the frontend has no router.
+    /// Stages of the router, in order. Empty if the frontend has no router.
     pub router: Vec<StageUpdate>,
     /// Counters of its responses.
     pub response_counts: Arc<ResponseCounts>,
@@ -103,11 +103,11 @@ pub enum Command {
 /// Whether workers serve, drain or abort.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DrainState {
-    /// Accept and serve.
+    /// Accept connections and serve them.
     Serving,
-    /// Accept no more connections, and end with the last one.
+    /// Accept no more connections, and end when the last one has ended.
     Draining,
-    /// End at once.
+    /// Cut off all connections and end at once.
     Aborting,
 }
 
@@ -120,14 +120,14 @@ pub enum Ended {
     Aborted(usize),
 }
 
-/// Runs a worker until it stops. `ready` is notified once it serves.
+/// Runs a worker until it stops. `ready` is notified once the worker serves.
 ///
 /// # Errors
-/// If the runtime cannot be created, or a socket cannot be registered with its poller. The worker
-/// no longer serves then.
+/// If the runtime cannot be created, or if a socket cannot be registered with the poller. The
+/// worker has then stopped serving.
 ///
 /// # Panics
-/// If one of its own tasks panics.
+/// If one of the worker's own tasks panics.
 pub fn run(
     config: WorkerConfig,
     inputs: &mut WorkerInputs,
@@ -153,7 +153,7 @@ async fn work(
         sweep(clusters, budget).await;
         Ok(())
     });
-    // The receiver may have stopped waiting.
+    // Fails only if the receiver no longer waits.
     let _ = ready.send(());
     drop(ready);
     worker.serve(inputs).await?;
@@ -174,24 +174,24 @@ struct Worker {
     resources: Rc<Resources>,
     shutdown: Shutdown,
     ids: Rc<Cell<u64>>,
-    /// Clusters in force, shared with the task that sweeps them.
+    /// Clusters in force, shared with the task that sweeps idle connections.
     clusters: Rc<RefCell<Rc<Clusters>>>,
     sites: HashMap<String, Site>,
-    /// Acceptors of frontends that the last configuration removed. They serve connections accepted
-    /// earlier.
+    /// Acceptors of frontends that the last configuration removed. They serve connections that were
+    /// accepted before.
     retired: HashMap<String, Acceptor>,
-    /// Connections from sockets of a configuration that has not reached this worker yet.
+    /// Connections from sockets of a newer configuration, which this worker has not received yet.
     early: Vec<Accepted>,
     drain_grace: Duration,
-    /// The worker's own tasks: those that accept, and the one that sweeps.
+    /// The worker's own tasks: one for each listener, and one that sweeps idle connections.
     tasks: JoinSet<io::Result<()>>,
 }
 
 /// A frontend with its sockets.
 struct Site {
     acceptor: Acceptor,
-    /// Names and tasks of its sockets. Several sockets that were passed to the process can share a
-    /// name.
+    /// Names of its sockets, each with the task that accepts from the socket. Several sockets that
+    /// were passed to the process can have the same name.
     sockets: Vec<(String, AbortHandle)>,
 }
 
@@ -216,7 +216,8 @@ impl Worker {
         }
     }
 
-    /// Puts a configuration into force. Requests under the old one keep what they use.
+    /// Puts a configuration into force. Requests that started under the old one keep the parts that
+    /// they use.
     fn apply(&mut self, config: WorkerConfig) {
         self.drain_grace = config.drain_grace;
         let clusters = self.apply_clusters(&config.clusters);
@@ -319,8 +320,8 @@ impl Worker {
             },
         };
         site.sockets.retain(|(name, task)| {
-            // A new socket of the same name replaces it, for example after a change in the spelling
-            // of its address.
+            // A new socket with the same name replaces the old one, for example if the spelling of
+            // its address has changed.
             let is_new = config.listeners.iter().any(|new| new.name() == name);
             let is_kept = config.sockets.contains_key(name) && !is_new;
             if !is_kept {
@@ -336,8 +337,8 @@ impl Worker {
         site
     }
 
-    /// Returns the router of a frontend with these stages; `known` is its router until now. It is
-    /// updated in place, so requests in flight keep using the same router.
+    /// Returns a frontend's router with these stages. `known` is the current router. It is updated
+    /// in place, so requests in flight keep using the same router.
     fn router_of(
         &self,
         updates: Vec<StageUpdate>,
@@ -360,7 +361,7 @@ impl Worker {
         }
     }
 
-    /// Serves until the signal to stop.
+    /// Serves until the signal to stop arrives.
     ///
     /// # Errors
     /// If a socket cannot be registered with the poller.
@@ -382,8 +383,8 @@ impl Worker {
                 Some(accepted) = inbox.recv() => self.take(accepted),
             }
         }
-        // From now on senders get their connections back. This worker serves those already in the
-        // queue.
+        // From now on, other workers can no longer hand over connections and get theirs back. Serve
+        // those that are already queued.
         inbox.close();
         while let Some(accepted) = inbox.recv().await {
             self.take(accepted);
@@ -418,8 +419,8 @@ impl Worker {
         site.acceptor.frontend.rules().router.clone()
     }
 
-    /// Serves a connection that another worker has accepted. That worker can have a newer or older
-    /// configuration than this one.
+    /// Serves a connection that another worker has accepted. The other worker can have a newer or
+    /// older configuration than this one.
     fn take(&mut self, accepted: Accepted) {
         let early = self.serve_one(accepted);
         self.early.extend(early);
@@ -443,8 +444,8 @@ impl Worker {
 }
 
 impl Site {
-    /// Stops accepting and closes idle connections. Returns the acceptor for connections accepted
-    /// earlier.
+    /// Stops accepting and closes idle connections. Returns the acceptor, for connections that were
+    /// accepted before.
     fn close(self, drain_grace: Duration) -> Acceptor {
         for (_, task) in &self.sockets {
             task.abort();
@@ -457,7 +458,8 @@ impl Site {
     }
 }
 
-/// Returns how the worker ends after one of its own tasks has ended; `Ok` if it continues.
+/// Handles the end of one of the worker's own tasks. Returns `Ok` if the worker continues, or the
+/// task's error if the worker must end.
 fn ended_early(ended: Result<io::Result<()>, JoinError>) -> io::Result<()> {
     match ended {
         Ok(result) => result,
@@ -488,7 +490,7 @@ async fn sweep(clusters: Rc<RefCell<Rc<Clusters>>>, budget: Rc<ConnectionBudget>
         for cluster in clusters.values() {
             cluster.sweep();
         }
-        // Yield to requests in between.
+        // Let requests run between the steps.
         while budget.close_retired() {
             tokio::task::yield_now().await;
         }

@@ -36,7 +36,7 @@ fn access_records_have_a_switch_of_their_own() {
     record(3).emit();
     log.set_access(AccessLog::On);
     record(4).emit();
-    // The log level hides this, but not access log records.
+    // The log level hides this event, but not access log records.
     tracing::warn!(target: "pointsman", "hidden");
     let second = telemetry::install(&settings, None);
     assert!(matches!(

@@ -10,7 +10,7 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The configuration of the how-to, with separate ports.
+/// The configuration of the how-to, with other ports.
 const GOOD: &str = r#"
 [frontend.http-in]
 bind = "127.0.0.1:0"
@@ -234,7 +234,7 @@ fn mistakes_that_a_plugin_reports_are_shown_in_the_configuration() {
     }
 }
 
-/// A router with several plugins, each of which can be wrong.
+/// Every plugin of a router is tried out, because each of them can be wrong.
 #[test]
 fn every_plugin_of_a_router_is_tried_out() {
     let list = |first: &str, second: &str| {
@@ -427,7 +427,7 @@ fn route_prints_json() {
         backend(&["GET", "/", "-H", "Host: www.test.tld"]),
         "www_backend"
     );
-    // The host of a full URL overrides the field.
+    // The host of a full URL overrides the Host field.
     assert_eq!(backend(&["GET", "http://io.test.tld/"]), "node_backend");
     assert_eq!(
         backend(&["GET", "http://io.test.tld/", "-H", "Host: www.test.tld"]),
@@ -490,8 +490,8 @@ fn route_normalizes_the_path_as_the_proxy_does() {
     assert_eq!(ask(&on, "/%")["status"], 400);
 }
 
-/// A body that the proxy would refuse, because it is larger than the router waits for, is reported
-/// as such. The router is not called.
+/// A body that exceeds `routing.body.size` is reported as rejected, as the proxy would reject it.
+/// The router is not called.
 #[test]
 fn route_reports_a_body_that_is_too_large() {
     let place = |too_large: &str| {

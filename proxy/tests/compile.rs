@@ -1,4 +1,4 @@
-//! The compiler process: the privileges that it drops before it reads a file, and the outcome for
+//! The compiler process: the privileges that it drops before it reads a file, and its exit for
 //! files that need too many resources.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -126,7 +126,8 @@ fn a_compiler_runs_with_the_idle_scheduling_policy() {
     const IDLE: &str = "5";
     let child = confined();
     let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
-    // The fields after the name. The scheduling policy is field 41 of all; see proc(5).
+    // These are the fields after the process's name, which is field 2. The scheduling policy is
+    // field 41; see proc(5).
     let (_, fields) = stat.rsplit_once(") ").unwrap();
     assert_eq!(fields.split(' ').nth(41 - 3), Some(IDLE));
     end(child);
@@ -139,7 +140,7 @@ fn a_compiler_inherits_no_descriptor() {
     let mut read = fs::File::from(read);
     let child = confined();
     drop(write);
-    // The read ends only if no other process has the write end.
+    // The read reaches the end of the pipe only if no other process has its write end open.
     assert_eq!(read.read(&mut [0]).unwrap(), 0);
     end(child);
 }
@@ -213,7 +214,7 @@ fn limits_come_from_the_configuration() {
 
 /// Waits for a compiler, other than `known`, that `parent` has started.
 ///
-/// A child becomes a compiler when it executes the program again. Its parent waits for that.
+/// A child process becomes a compiler only when it executes the program again.
 fn compiler_of(parent: &Child, known: Option<Pid>) -> Pid {
     let children = format!("/proc/{0}/task", parent.id());
     loop {
@@ -246,8 +247,9 @@ fn forbid(system_call: i64) {
     seccompiler::apply_filter(&program).unwrap();
 }
 
-/// A stopped compiler gets no CPU time, like one on a machine whose cores are all busy. Its parent
-/// has no `pidfd_open`, which is missing before Linux 5.3 and in some containers.
+/// The test stops the compiler, which then gets no CPU time, as on a machine whose cores are all
+/// busy. The compiler's parent has no `pidfd_open`, which is missing before Linux 5.3 and in some
+/// containers.
 #[test]
 fn a_starving_compiler_is_started_again_and_ends_in_time() {
     forbid(nix::libc::SYS_pidfd_open);

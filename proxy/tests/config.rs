@@ -1,5 +1,5 @@
-//! Golden errors: each `tests/config/NAME.toml` must give the text in `NAME.err`, or be valid if
-//! there is no such file. `POINTSMAN_BLESS=1` writes what is missing or differs.
+//! Golden errors: each `tests/config/NAME.toml` must produce the text in `NAME.err`, or be valid if
+//! there is no such file. `POINTSMAN_BLESS=1` writes the files that are missing or differ.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ fn files(extension: &str) -> Vec<PathBuf> {
     files
 }
 
-/// Returns the result of parsing the file: all errors with their number, or nothing.
+/// Returns all errors that parsing the file reports, with their number, or an empty string.
 fn rendered(file: &Path) -> String {
     // Only the name, so that the golden text contains no directory.
     let name = Path::new(file.file_name().expect("a file has a name"));

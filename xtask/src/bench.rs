@@ -88,7 +88,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     for (name, version) in tools.versions() {
         say(&format!("{name:<10} {version}"));
     }
-    // One thread starts all processes and lives to the end: the processes end with it.
+    // One thread starts all processes and lives until the end, because the processes end with the
+    // thread that started them.
     let mut measured = Measured::default();
     let outcome = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -97,7 +98,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if measured.outcomes.is_empty() {
         return outcome;
     }
-    // Reports an incomplete measurement as well, which may have taken half an hour.
+    // Also reports an incomplete measurement, because it may have taken half an hour.
     let report = Report::new(&tools, &settings, &measured);
     report::write(&out, &report)?;
     heading("targets");
@@ -119,7 +120,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Measures to the end, or until a signal ends it with every process.
+/// Measures until the end, or until a signal stops the measurement and all its processes.
 async fn until_signal(
     tools: &Tools,
     settings: &Settings,

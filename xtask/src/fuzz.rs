@@ -25,7 +25,7 @@ const TARGETS: [&str; 7] = [
     "questions",
 ];
 
-/// Memory limit for one target, in MiB: several times its usual size.
+/// Memory limit for one target, in MiB: several times the usual memory of a target.
 const MEMORY: u32 = 2048;
 
 /// Duration of each target within `cargo xtask test`: enough to replay the seeds and to find a
@@ -91,14 +91,14 @@ fn failures(running: Vec<(&'static str, Child)>) -> anyhow::Result<Vec<&'static 
 }
 
 fn build(paths: &Paths, folder: &Path) -> anyhow::Result<()> {
-    // The whole workspace is selected so that dependencies have the same features as in the tests;
-    // another set would build them again.
+    // The whole workspace is selected so that dependencies have the same features as in the tests.
+    // With other features, cargo would build them again.
     let mut command = paths.cargo(["build", "--workspace"]);
     for target in TARGETS {
         command.arg(format!("--bin=fuzz-{target}"));
     }
     command
-        // Fuzzing pays for some optimization of the code under test.
+        // Some optimization of the code under test is worth its cost when fuzzing.
         .arg("--config=profile.dev.package.pointsman.opt-level=1")
         .env(
             "RUSTC_WORKSPACE_WRAPPER",
@@ -121,7 +121,7 @@ fn target_command(
     let program = paths.target.join("debug").join(format!("fuzz-{target}"));
     let mut command = Command::new(program);
     command
-        // New inputs are added to the first folder, from which the next run continues.
+        // libFuzzer adds new inputs to the first folder, so the next run continues from them.
         .arg(&corpus)
         .arg(folder.join("seeds").join(target))
         .args(["-verbosity=0", "-print_funcs=0", "-print_final_stats=1"])

@@ -48,7 +48,7 @@ impl Paths {
     fn here<const N: usize>(&self, mut command: Command, arguments: [&str; N]) -> Command {
         command.args(arguments).current_dir(&self.root);
         if io::stderr().is_terminal() {
-            // If its output passes through this program, cargo sees no terminal.
+            // If cargo's output passes through this program, cargo detects no terminal.
             command.env("CARGO_TERM_COLOR", "always");
         }
         command

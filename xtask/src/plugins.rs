@@ -1,6 +1,6 @@
 //! `cargo xtask plugins`: builds the bundled plugins and the tests' guests as components.
 //!
-//! Owns the list of packages that are guests, the place of their components, and the check that a
+//! Owns the list of packages that are guests, the paths of their components, and the check that a
 //! committed component is up to date. Must not change a guest's behavior: the committed component
 //! is the output of `cargo` and the encoder. Called by `main` and by `cargo xtask test`.
 
@@ -257,8 +257,8 @@ fn commit(guest: &Guest, stamp: &Stamp, component: &[u8]) -> anyhow::Result<()> 
 
 /// Describes the mistake in the committed component of `guest`; `None` if there is none.
 ///
-/// The tests run both components, and so check that the committed one behaves like the one just
-/// built.
+/// The tests run both components, and so check that the committed one behaves like the one that was
+/// just built.
 fn compare(guest: &Guest, stamp: &Stamp) -> anyhow::Result<Option<String>> {
     let (component_file, stamp_file) = committed(guest);
     let committed = match (fs::read(&component_file), fs::read_to_string(&stamp_file)) {
@@ -285,8 +285,8 @@ fn compare(guest: &Guest, stamp: &Stamp) -> anyhow::Result<Option<String>> {
     })
 }
 
-/// Writes `contents` to `file`, whole or not at all, and only if they differ: a process that
-/// watches the file, or has mapped it, never sees half of it.
+/// Replaces the contents of `file` in one step, and only if `contents` differ. A process that
+/// watches the file, or has mapped it, never sees a partly written file.
 fn replace(file: &Path, contents: &[u8]) -> anyhow::Result<()> {
     if fs::read(file).is_ok_and(|old| old == contents) {
         return Ok(());

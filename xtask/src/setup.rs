@@ -45,7 +45,8 @@ pub(crate) enum Consent {
 }
 
 impl Consent {
-    /// Consent is given by `--yes` or by the variable `CI`, which CI services set.
+    /// Returns `Given` if `yes` is set or if the variable `CI`, which CI services set, is not
+    /// empty. Otherwise returns `Ask`.
     pub(crate) fn new(yes: bool) -> Self {
         if yes || env::var_os("CI").is_some_and(|value| !value.is_empty()) {
             Self::Given
@@ -251,12 +252,12 @@ pub(crate) fn require_python(missing: &mut Missing) {
     }
 }
 
-/// Returns whether a command exists, on the path or in the directories of servers.
+/// Returns whether a command exists, on the path or in the system's directories for servers.
 pub(crate) fn runs(command: &str) -> bool {
     find(command).is_some()
 }
 
-/// Finds a command on the path or in the directories of servers.
+/// Finds a command on the path or in the system's directories for servers.
 pub(crate) fn find(command: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)

@@ -42,7 +42,7 @@ struct Outcome {
 /// Sets up, then runs every step.
 ///
 /// # Errors
-/// Setup failed, or any step did; the error has its heading.
+/// Setup or a step failed; the error contains its heading.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let paths = Paths::find()?;
     let scope = if options.quick {

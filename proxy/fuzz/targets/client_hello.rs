@@ -1,5 +1,5 @@
-//! Bytes from any client as a `ClientHello`: whatever rustls accepts, both parsers read in the same
-//! way.
+//! Bytes from any client as a `ClientHello`: if rustls accepts a message, this proxy's parser reads
+//! it in the same way.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Tampered plugins: none can do more than fail.
+//! Tampered plugins: a tampered plugin can only fail.
 
 #![no_main]
 
@@ -7,8 +7,8 @@ use pointsman::fuzzing;
 
 fuzz_target!(|file: &[u8]| fuzzing::component(file));
 
-// If arbitrary bytes change, the result is rarely a component. So every other time, a valid module
-// replaces one of the modules inside.
+// Changing arbitrary bytes rarely leaves a valid component. Every other mutation therefore replaces
+// one of the component's modules with a changed but valid module.
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
     let mutant = seed
         .is_multiple_of(2)
@@ -54,7 +54,7 @@ mod mutant {
     /// Mutates the module. Ignores a panic of the mutator, which is not the code under test.
     fn mutate(module: &[u8], seed: u64) -> Option<Vec<u8>> {
         wasmparser::validate(module).ok()?;
-        // The fuzzer's hook would end the process.
+        // libFuzzer's panic hook would end the process.
         let hook = take_hook();
         set_hook(Box::new(|_| {}));
         let mutant = catch_unwind(AssertUnwindSafe(|| {

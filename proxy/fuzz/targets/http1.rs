@@ -22,8 +22,8 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// Returns the limits of the second parser. They are higher, because a written head can have a few
-/// more lines.
+/// Returns the limits for parsing a head that this proxy has written. They are higher, because a
+/// written head can have a few more lines.
 fn wider() -> Limits {
     let Limits {
         max_headers,
@@ -46,7 +46,7 @@ fn parse_request(bytes: &[u8], limits: &Limits, head: &mut RequestHead) -> Optio
     }
 }
 
-/// Checks that the next parser reads an accepted request in the same way.
+/// Checks that the next hop's parser reads an accepted request in the same way.
 fn request_head(bytes: &[u8]) {
     let mut head = RequestHead::default();
     let Some(parsed) = parse_request(bytes, &Limits::default(), &mut head) else {

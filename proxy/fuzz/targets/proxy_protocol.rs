@@ -28,7 +28,8 @@ fn pieces(bytes: &[u8], whole: Result<Parsed<'_>, ProxyProtocolError>) {
     assert_eq!(decided.unwrap_or(Ok(Parsed::Partial)), whole);
 }
 
-/// Checks that the next parser reads an accepted header in the same way, in either version.
+/// Checks that the next hop's parser reads an accepted header in the same way, whether it is
+/// written in version 1 or 2.
 fn written(header: &Header<'_>) {
     for checksum in [Checksum::Omit, Checksum::Include] {
         let mut bytes = Vec::new();
@@ -36,7 +37,7 @@ fn written(header: &Header<'_>) {
         let again = complete(&bytes);
         match checksum {
             Checksum::Omit => assert_eq!(again, *header),
-            // The checksum can displace a TLV.
+            // The checksum can take the space of another TLV.
             Checksum::Include => assert_eq!(addresses(&again), addresses(header)),
         }
     }

@@ -71,7 +71,7 @@ fuzz_target!(|bytes: &[u8]| {
 fn compare(bytes: &[u8], value: &[u8]) {
     let whole: serde_json::Value = match serde_json::from_slice(bytes) {
         Ok(whole) => whole,
-        // Elsewhere in the text there is a number or a character that `serde_json` cannot
+        // Another part of the body contains a number or a character that `serde_json` cannot
         // represent.
         Err(error) => return assert!(error.is_syntax(), "{error}"),
     };

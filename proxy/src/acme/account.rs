@@ -1,4 +1,4 @@
-//! The account at an ACME server. Its key is created once and kept.
+//! The account at an ACME server. The account's key is created once and then reused.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::config::Acme;
 /// Interval between attempts to take the account's lock while another process has it.
 const LOCK_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Opens the account, and registers it first if necessary.
+/// Opens the account, registering it first if necessary.
 pub(super) async fn open(
     acme: &Acme,
     client: &Client,
@@ -30,7 +30,7 @@ pub(super) async fn open(
     register(acme, client, storage).await
 }
 
-/// Registers the account again after the server has rejected it as unknown. The key stays.
+/// Registers the account again, with the same key, after the server has rejected it as unknown.
 pub(super) async fn renew(
     acme: &Acme,
     client: &Client,
@@ -73,8 +73,8 @@ async fn register(acme: &Acme, client: &Client, storage: &Storage) -> Result<Acc
     Ok(account)
 }
 
-/// Stores a new key before it is registered, so that the next attempt uses the same key if this one
-/// fails.
+/// Creates a key and stores it before it is registered. If the registration fails, the next attempt
+/// uses the same key.
 async fn create_key(acme: &Acme, storage: &Storage) -> Result<StoredAccount, OrderError> {
     let (_, key) = Key::generate_pkcs8()?;
     let stored = StoredAccount {
@@ -87,8 +87,8 @@ async fn create_key(acme: &Acme, storage: &Storage) -> Result<StoredAccount, Ord
     Ok(stored)
 }
 
-/// Registers the key. If the key is registered already, the server returns its account (RFC 8555,
-/// section 7.3.1).
+/// Registers the key. If the key is already registered, the server returns the account that it
+/// belongs to (RFC 8555, section 7.3.1).
 async fn register_key(
     acme: &Acme,
     client: &Client,
@@ -103,7 +103,7 @@ async fn register_key(
         .create_from_key((key, der), acme.directory.clone())
         .await?;
     tracing::info!(directory = acme.directory, "ACME account registered");
-    // The request contained no contact.
+    // The registration request named no contacts, so the account has none yet.
     stored.contact = Vec::new();
     stored.url = Some(account.id().to_owned());
     write(storage, stored.clone()).await?;

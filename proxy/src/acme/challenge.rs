@@ -1,4 +1,4 @@
-//! Responses to challenges, for as long as an order needs them.
+//! Responses to ACME challenges, kept for as long as an order needs them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,17 +15,18 @@ const MAX_TOKEN: usize = 512;
 
 /// Responses to requests for `/.well-known/acme-challenge/` (RFC 8555, section 8.3).
 ///
-/// Shared by all workers, which read it without waiting.
+/// Shared by all workers, which read the responses without blocking.
 #[derive(Debug, Default)]
 pub struct HttpChallenges {
     by_token: ArcSwap<HashMap<Box<str>, Arc<str>>>,
 }
 
 impl HttpChallenges {
-    /// Path of every challenge, up to its token.
+    /// Prefix of every challenge's path, up to the token.
     pub const PATH: &'static [u8] = b"/.well-known/acme-challenge/";
 
-    /// Returns the response body for `target`, if it is a challenge of an order in progress.
+    /// Returns the response body for the request target `target`, if an order in progress has such
+    /// a challenge.
     pub fn answer(&self, target: &[u8]) -> Option<Arc<str>> {
         let token = target.strip_prefix(Self::PATH)?;
         let token = str::from_utf8(token).ok()?;
@@ -50,14 +51,14 @@ impl HttpChallenges {
     }
 }
 
-/// The places where challenges of either kind are answered.
+/// The responders for both kinds of challenge, HTTP and TLS.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ChallengeResponders {
     pub(super) http: Arc<HttpChallenges>,
     pub(super) tls: Arc<Challenges>,
 }
 
-/// A challenge that is answered until this is dropped.
+/// A guard that keeps the response to a challenge in place until it is dropped.
 #[derive(Debug)]
 pub(super) struct ChallengeGuard {
     responders: ChallengeResponders,
@@ -71,7 +72,7 @@ enum By {
 }
 
 impl ChallengeResponders {
-    /// Answers a challenge over HTTP.
+    /// Starts answering a challenge over HTTP.
     pub(super) fn http(
         &self,
         token: &str,
@@ -86,7 +87,7 @@ impl ChallengeResponders {
         Ok(self.guard(By::Token(token.into())))
     }
 
-    /// Answers a challenge with a certificate for `name` in the handshake (RFC 8737).
+    /// Starts answering a challenge for `name` with a certificate in the TLS handshake (RFC 8737).
     pub(super) fn tls(
         &self,
         name: &str,

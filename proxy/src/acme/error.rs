@@ -10,7 +10,7 @@ use super::storage::StorageError;
 use crate::config::AcmeChallenge;
 use crate::transport::tls::CertificateError;
 
-/// Maximum length of a server's text that is copied to the log.
+/// Maximum length of a server's message that is copied to the log.
 const MAX_TEXT: usize = 1024;
 
 /// Reason why an order failed.
@@ -19,10 +19,10 @@ pub enum OrderError {
     /// The server returned a problem document (RFC 8555, section 6.7).
     #[error("the ACME server refused: {0}")]
     Refused(Refusal),
-    /// The server did not find the expected challenge response at a name.
+    /// The server did not find the expected response to a challenge for a name.
     #[error("the challenge for `{name}` failed: {refusal}")]
     Challenge {
-        /// The name.
+        /// The name in the certificate.
         name: String,
         /// The server's reason.
         refusal: Refusal,
@@ -30,9 +30,9 @@ pub enum OrderError {
     /// The server does not offer the configured challenge for this name.
     #[error("the ACME server offers no challenge {} for `{name}`", challenge_name(*.challenge))]
     NoChallenge {
-        /// The challenge from the configuration.
+        /// The configured challenge.
         challenge: AcmeChallenge,
-        /// The name.
+        /// The name in the certificate.
         name: String,
     },
     /// The server did not complete the order in time.
@@ -41,7 +41,7 @@ pub enum OrderError {
     /// The server could not be reached, or sent no usable response.
     #[error("the request to the ACME server failed")]
     Http(#[from] HttpError),
-    /// The server violates RFC 8555.
+    /// The server's response violates RFC 8555, or contradicts the order.
     #[error("the ACME server sent {0}")]
     Answer(String),
     /// The issued certificate cannot be used.
@@ -53,7 +53,7 @@ pub enum OrderError {
     /// The new certificate is already due for renewal.
     #[error("the issued certificate is already due for renewal: check the clock of this machine")]
     DueAlready,
-    /// A key or a certificate request cannot be created.
+    /// A key or a certificate signing request cannot be created.
     #[error("cannot create a key or a certificate request")]
     Request(#[from] rcgen::Error),
     /// The account's key on disk cannot be read.
@@ -71,7 +71,7 @@ pub enum OrderError {
 pub struct Refusal {
     /// Type of the problem, such as `urn:ietf:params:acme:error:rateLimited`.
     pub kind: String,
-    /// Description for people.
+    /// Human-readable description.
     pub detail: String,
 }
 

@@ -1,5 +1,5 @@
-//! Requests to an ACME server: HTTP/1.1 over TLS, one connection for each request, with limits on
-//! everything.
+//! Requests to an ACME server: HTTP/1.1 over TLS, with one connection for each request, and with
+//! limits on sizes and times.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -56,10 +56,10 @@ pub enum HttpError {
     Connect {
         /// The server's name.
         host: String,
-        /// The error of the last address.
+        /// The error at the last address that was tried.
         source: io::Error,
     },
-    /// The file of authorities that certify the server cannot be read.
+    /// The configured file of certificate authorities for the ACME server cannot be read.
     #[error("cannot read {}", path.display())]
     Ca {
         /// The file.
@@ -67,7 +67,8 @@ pub enum HttpError {
         /// The system's error.
         source: io::Error,
     },
-    /// The authorities cannot be used, or no certificate can contain the server's name.
+    /// The certificate authorities cannot be used, or the server's name is not valid in a
+    /// certificate.
     #[error(transparent)]
     Tls(#[from] ClientTlsError),
     /// The TLS handshake with the server failed.
@@ -95,7 +96,8 @@ pub enum HttpError {
     },
 }
 
-/// Checks that the authorities which certify the server can be loaded. Sends nothing. Blocks.
+/// Checks that the certificate authorities for the ACME server can be loaded. Sends nothing.
+/// Blocks.
 ///
 /// # Errors
 /// [`HttpError::Ca`], [`HttpError::Tls`].
@@ -112,7 +114,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Creates a client. Reads the authorities, and blocks while it does.
+    /// Creates a client. Blocks while it reads the certificate authorities.
     pub(super) fn try_new(acme: &Acme) -> Result<Client, HttpError> {
         let roots = match &acme.ca {
             None => Roots::System,
@@ -134,8 +136,8 @@ impl Client {
         })
     }
 
-    /// Returns the earliest time for the next request, if the server's last error response named
-    /// one.
+    /// Returns the earliest time for the next request, if the server's last error response
+    /// specified one.
     pub(super) fn retry_after(&self) -> Option<SystemTime> {
         *self.last()
     }
@@ -160,7 +162,8 @@ impl Client {
             .max_buf_size(MAX_HEAD)
             .handshake(TokioIo::new(AsyncIo(io)))
             .await?;
-        // The task ends with the response, since no other request is sent.
+        // The connection's task ends with the response, since the connection carries only this
+        // request.
         tokio::spawn(connection);
         let (parts, body) = sender.send_request(request).await?.into_parts();
         let body = Limited::new(body, MAX_BODY).collect().await;

@@ -56,7 +56,7 @@ impl Manager {
         }
     }
 
-    /// Allows orders. Before this call, [`apply`](Manager::apply) does nothing.
+    /// Allows orders to start. Before this call, [`apply`](Manager::apply) does nothing.
     pub fn begin(&self) {
         self.running().may_order = true;
     }
@@ -65,7 +65,7 @@ impl Manager {
     /// other tasks are restarted.
     ///
     /// # Panics
-    /// Outside of a runtime.
+    /// If called outside of a Tokio runtime.
     pub fn apply<'a>(&self, sites: impl Iterator<Item = (&'a str, &'a Acme)>) {
         let mut running = self.running();
         if !running.may_order {
@@ -120,7 +120,7 @@ impl Manager {
     }
 }
 
-/// Runs a site's task, and starts another one if it panics.
+/// Runs a site's task, and restarts it after a panic.
 async fn keep_running(name: String, site: impl Fn() -> Site) {
     loop {
         // Dropping the set aborts the site's task together with this one.

@@ -1,7 +1,7 @@
 //! One order, from the account to the certificate.
 //!
-//! An interrupted order is resumed: its URL and key are written to disk as soon as the server has
-//! accepted it. Most limits of public servers count orders.
+//! An interrupted order is resumed, because most limits of public servers count orders: the order's
+//! URL and key are written to disk as soon as the server has accepted the order.
 
 use std::time::Duration;
 
@@ -18,18 +18,19 @@ use super::http::Client;
 use super::storage::{PendingOrder, State, Storage, Stored, blocking};
 use crate::config::{Acme, AcmeChallenge};
 
-/// Polling of the server: the timeout applies once to its checks of the challenges, and once to
-/// issuing.
+/// Polling policy. The timeout applies once while the server checks the challenges, and once while
+/// it issues the certificate.
 const POLLS: RetryPolicy = RetryPolicy::new()
     .initial_delay(Duration::from_millis(250))
     .backoff(1.5)
     .timeout(Duration::from_mins(3));
 
 /// Maximum number of attempts at an order when the server rejects nonces as outdated. Each request
-/// already tries three nonces; servers forget nonces when they restart (RFC 8555, section 6.5).
+/// already tries three nonces. More attempts are needed because a server can forget its nonces when
+/// it restarts (RFC 8555, section 6.5).
 const MAX_ATTEMPTS: u32 = 3;
 
-/// Everything that an order needs.
+/// Inputs of an order.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct OrderContext<'a> {
     pub(super) acme: &'a Acme,
@@ -85,7 +86,7 @@ impl OrderContext<'_> {
         finished
     }
 
-    /// Returns the order in `state`, if the server still has it and can still fulfill it.
+    /// Returns the order in `state`, unless the server no longer has it or has declared it invalid.
     async fn resume(
         self,
         account: &Account,
@@ -152,7 +153,7 @@ impl OrderContext<'_> {
         }
     }
 
-    /// Prepares the responses to all challenges, and requests the server's checks.
+    /// Puts the responses to all challenges in place, and asks the server to check them.
     async fn prove(self, order: &mut Order) -> Result<Vec<ChallengeGuard>, OrderError> {
         let acme = self.acme;
         let wanted = match acme.challenge {
@@ -169,7 +170,8 @@ impl OrderContext<'_> {
                     "an authorization for another name".to_owned(),
                 ));
             }
-            // Authorizations in any other state need no response, or make the order invalid.
+            // An authorization in any other state is either valid already, or makes the whole order
+            // invalid.
             if authorization.status != AuthorizationStatus::Pending {
                 continue;
             }
@@ -199,7 +201,7 @@ fn may_go_on(error: &OrderError) -> bool {
     }
 }
 
-/// Finds the challenge that failed and its error, if the server reports one.
+/// Returns the error of the challenge that failed, if the server reports one.
 async fn explain(order: &mut Order) -> Option<OrderError> {
     let mut authorizations = order.authorizations();
     while let Some(Ok(mut authorization)) = authorizations.next().await {

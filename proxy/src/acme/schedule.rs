@@ -1,17 +1,17 @@
 //! Times at which certificates are ordered. Pure arithmetic: no clock, no disk, no random numbers.
 //!
-//! Times are in seconds since 1970, because they are compared with those of certificates and
+//! Times are in seconds since 1970, because they are compared with the dates in certificates and
 //! written to disk.
 
 /// Pause after the first failure.
 const MIN_PAUSE: i64 = 60;
-/// Maximum pause. The pause doubles with each failure up to this.
+/// Maximum pause. The pause doubles with each failure until it reaches this limit.
 const MAX_PAUSE: i64 = 24 * 60 * 60;
-/// Longest pause that a server can request. Limits of public servers count by the week.
+/// Longest pause that a server can request. Public servers apply their rate limits per week.
 const MAX_RETRY_AFTER: i64 = 7 * 24 * 60 * 60;
 /// Divisor of the random spread, which keeps many proxies from sending requests at the same moment.
-/// A renewal comes earlier by up to `1 / SPREAD` of the lifetime; a pause is shorter by up to `2 /
-/// SPREAD`.
+/// A renewal is brought forward by up to `1 / SPREAD` of the lifetime, and a pause is shortened by
+/// up to `2 / SPREAD`.
 const SPREAD: i64 = 20;
 
 /// The period in which a certificate is valid.
@@ -21,11 +21,11 @@ pub(super) struct Validity {
     pub(super) not_after: i64,
 }
 
-/// Returns the time of renewal: two thirds of the lifetime, or up to a twentieth of the lifetime
-/// earlier.
+/// Returns the time of renewal: when two thirds of the lifetime have passed, or earlier by up to a
+/// twentieth of the lifetime.
 ///
-/// `chance` selects the time in that range. It is the same for the same certificate, so a restarted
-/// process or another one computes the same time.
+/// `chance` selects the time in that range. A certificate always yields the same `chance`, so after
+/// a restart, or in another process, the renewal time is the same.
 pub(super) fn renewal(validity: Validity, chance: u16) -> i64 {
     let lifetime = validity.not_after.saturating_sub(validity.not_before);
     let lifetime = lifetime.max(0);
@@ -34,8 +34,8 @@ pub(super) fn renewal(validity: Validity, chance: u16) -> i64 {
     validity.not_before.saturating_add(due - early)
 }
 
-/// Returns the time of the next attempt after `failures` in a row. `retry_after` is the time that
-/// the server has requested.
+/// Returns the time of the next attempt after `failures` consecutive failures. `retry_after` is the
+/// time that the server has requested.
 pub(super) fn next_try(now: i64, failures: u32, retry_after: Option<i64>, chance: u16) -> i64 {
     let doublings = failures.saturating_sub(1).min(16);
     let pause = (MIN_PAUSE << doublings).min(MAX_PAUSE);
@@ -44,13 +44,13 @@ pub(super) fn next_try(now: i64, failures: u32, retry_after: Option<i64>, chance
     now.saturating_add(pause.max(wanted))
 }
 
-/// Caps a time read from disk at [`MAX_RETRY_AFTER`] from now. If it is later, the clock was wrong
-/// when it was written.
+/// Caps a time read from disk at [`MAX_RETRY_AFTER`] from now. A later time means that the clock
+/// was wrong when the time was written.
 pub(super) fn believable(now: i64, next_try: i64) -> i64 {
     next_try.min(now.saturating_add(MAX_RETRY_AFTER))
 }
 
-/// Scales `whole` by `chance`: from 0 to nearly all of it.
+/// Returns a fraction of `whole` that `chance` selects: from 0 to nearly all of it.
 fn part(whole: i64, chance: u16) -> i64 {
     whole / 0x1_0000 * i64::from(chance) + whole % 0x1_0000 * i64::from(chance) / 0x1_0000
 }
@@ -81,7 +81,8 @@ mod tests {
         check(100, 100, 0xffff, 100);
         check(100, 50, 0xffff, 100);
         check(i64::MIN, i64::MAX, 0, i64::MIN + i64::MAX / 3 * 2);
-        // Never later than two thirds, never more than a twentieth earlier.
+        // The renewal is never later than two thirds of the lifetime, and never more than a
+        // twentieth earlier.
         for chance in [0, 1, 0x7fff, 0xffff] {
             let validity = Validity {
                 not_before: 0,

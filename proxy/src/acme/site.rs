@@ -1,4 +1,4 @@
-//! One site: checks the disk, orders a certificate when one is due, publishes it.
+//! The task of one site: checks the disk, orders a certificate when one is due, and publishes it.
 
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
@@ -17,10 +17,11 @@ use crate::config::Acme;
 use crate::telemetry::{CertificateOrders, OrderOutcome, chain};
 use crate::transport::tls::{Identity, date};
 
-/// Timeout for an order as a whole: the server's challenges, its authority, and slow responses.
+/// Timeout for an order as a whole. It includes slow responses, and the time that the server takes
+/// to check challenges and issue the certificate.
 const ORDER_TIMEOUT: Duration = Duration::from_mins(10);
-/// Maximum interval between two checks of the disk and the clock. Another process can have renewed
-/// the certificate, and the clock can have been set.
+/// Maximum interval between two checks of the disk and the clock. In between, another process can
+/// renew the certificate, and the clock can be set.
 const LOOK_INTERVAL: Duration = Duration::from_mins(1);
 /// Maximum interval between two checks while there is no usable certificate.
 const EAGER_LOOK_INTERVAL: Duration = Duration::from_secs(2);
@@ -29,18 +30,19 @@ const LOCK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Receiver of new certificates.
 pub trait Publish: Send + Sync + fmt::Debug {
-    /// Makes handshakes at `[tls.SITE]` present `identity` for its names from now on.
+    /// Makes TLS handshakes of `[tls.SITE]` present `identity` for the names in `identity` from now
+    /// on.
     fn publish(&self, site: &str, identity: &Identity);
 }
 
-/// The certificate and orders of a site at one moment.
+/// The status of a site's certificate and orders at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SiteStatus {
     /// NAME of `[tls.NAME]`.
     pub site: String,
     /// Names of the certificate.
     pub names: Vec<String>,
-    /// End of the validity of the certificate in use, in seconds since 1970. `None` without a
+    /// Time when the certificate in use expires, in seconds since 1970. `None` without a
     /// certificate.
     pub not_after: Option<i64>,
     /// Time when the next order is due, in seconds since 1970. `None` while it is unknown.
@@ -64,12 +66,12 @@ pub(super) struct Site {
     reported: Option<String>,
 }
 
-/// The outcome for a certificate.
+/// Outcome of `take_up` for a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Taken {
-    /// It was published.
+    /// The certificate was published.
     New,
-    /// It was not published: it is the same as before, or not valid.
+    /// The certificate was not published, because it is already in use or not valid.
     Ignored,
 }
 
@@ -95,7 +97,7 @@ impl Site {
         }
     }
 
-    /// Runs until it is dropped.
+    /// Runs the task, which never ends by itself.
     pub(super) async fn run(mut self) {
         loop {
             let pause = match self.step().await {
@@ -103,7 +105,7 @@ impl Site {
                     self.reported = None;
                     pause
                 }
-                // No certificate is ordered that could not be stored.
+                // If the storage fails, nothing is ordered: a new certificate could not be stored.
                 Err(error) => {
                     self.report(&error);
                     LOOK_INTERVAL
@@ -113,7 +115,7 @@ impl Site {
         }
     }
 
-    /// Does the work that is due. Returns the time until the next call is needed.
+    /// Does the work that is due. Returns how long to wait before the next call.
     async fn step(&mut self) -> Result<Duration, StorageError> {
         if let Err(pause) = self.look().await? {
             return Ok(pause);
@@ -122,7 +124,7 @@ impl Site {
         let Some(_lock) = blocking(move || storage.lock()).await? else {
             return Ok(LOCK_INTERVAL);
         };
-        // Another process can have finished an order just before.
+        // Another process can have completed an order just before this one took the lock.
         match self.look().await? {
             Err(pause) => Ok(pause),
             Ok(state) => {
@@ -132,8 +134,8 @@ impl Site {
         }
     }
 
-    /// Adopts the certificate on disk. Returns the state to start from if an order is due,
-    /// otherwise the time to wait.
+    /// Loads the certificate from disk, and publishes it if it is new. Returns `Ok` with the state
+    /// to start from if an order is due, otherwise `Err` with the time to wait.
     async fn look(&mut self) -> Result<Result<State, Duration>, StorageError> {
         let storage = self.storage.clone();
         let read = blocking(move || Ok((storage.certificate(), storage.state()?))).await?;
@@ -148,7 +150,7 @@ impl Site {
         };
         let now = now();
         if state.names != self.acme.names {
-            // Failures of other names are irrelevant to these.
+            // The stored failures belong to other names, so they do not delay this order.
             state = State {
                 names: self.acme.names.clone(),
                 ..State::default()
@@ -178,7 +180,8 @@ impl Site {
         Ok(Err(Duration::from_secs(wait).min(longest)))
     }
 
-    /// Returns the time when the certificate is to be replaced: immediately if it lacks a name.
+    /// Returns the time when the certificate is to be replaced. If it lacks a name, that time has
+    /// already passed.
     fn renewal(&self, stored: &Stored) -> i64 {
         match stored.missing(&self.acme.names) {
             Some(_) => i64::MIN,
@@ -186,7 +189,7 @@ impl Site {
         }
     }
 
-    /// Publishes the certificate unless it is the same as before, or not valid.
+    /// Publishes the certificate unless it is already in use or not valid.
     fn take_up(&mut self, stored: Stored) -> Taken {
         let is_known = |current: &Stored| current.is_same(&stored);
         if self.current.as_ref().is_some_and(is_known)
@@ -201,7 +204,7 @@ impl Site {
         Taken::New
     }
 
-    /// Orders a certificate, with the lock held, and stores the result.
+    /// Orders a certificate and stores the result. The caller holds the lock.
     async fn order(&mut self, mut state: State) -> Result<(), StorageError> {
         state.failures = state.failures.saturating_add(1);
         state.next_try = schedule::next_try(now(), state.failures, None, chance());
@@ -234,7 +237,7 @@ impl Site {
     }
 
     /// Runs an order. Sets `retry_after` to the earliest time for the next request, if the server
-    /// named one.
+    /// specified one.
     async fn obtain(
         &self,
         state: &mut State,
@@ -254,7 +257,7 @@ impl Site {
         ordered.unwrap_or(Err(OrderError::Timeout))
     }
 
-    /// Stores a certificate, and publishes it.
+    /// Stores a certificate and publishes it.
     async fn keep(&mut self, stored: Stored, state: &mut State) -> Result<(), OrderError> {
         let (storage, written) = (self.storage.clone(), stored.clone());
         blocking(move || storage.set_certificate(&written)).await?;
@@ -266,8 +269,7 @@ impl Site {
         let is_due = self.renewal(&stored) <= now();
         self.take_up(stored);
         if is_due {
-            // Without this error the next order would follow immediately, and so would the one
-            // after it.
+            // Without this error, orders would follow each other without a pause.
             return Err(OrderError::DueAlready);
         }
         let done = State {

@@ -10,9 +10,9 @@
 //!         lock                 held by the process that is ordering (flock(2))
 //! ```
 //!
-//! Directories have mode 0700 and files mode 0600; those that others can access are refused. A file
-//! is written under a temporary name in the same directory, synced and renamed. Everything here
-//! blocks, so workers must not call it.
+//! Directories have mode 0700 and files mode 0600. Directories and files that other users can
+//! access are refused. A file is written under a temporary name in the same directory, synced and
+//! renamed. All functions here block, so workers must not call them.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -67,7 +67,7 @@ pub enum StorageError {
         /// The reason.
         source: CertificateError,
     },
-    /// The work panicked, or the process is ending.
+    /// The work panicked, or the process is exiting.
     #[error("the operation was interrupted")]
     Interrupted,
 }
@@ -80,8 +80,8 @@ pub struct Stored {
     pem: String,
 }
 
-/// Returns the certificate of `acme` from disk, or `None` if there is none that is valid now.
-/// Blocks.
+/// Returns the certificate of `acme` from disk, or `None` if there is no certificate that is valid
+/// now. Blocks.
 ///
 /// # Errors
 /// [`StorageError`].
@@ -106,7 +106,7 @@ pub fn check_storage(acme: &Acme) -> Result<(), StorageError> {
     access(existing, AccessFlags::W_OK | AccessFlags::X_OK)
         .map_err(|errno| failed("write to", existing, errno.into()))?;
     match storage.certificate() {
-        // A damaged certificate is replaced by a new order.
+        // A damaged certificate is no obstacle: a new order replaces it.
         Ok(_) | Err(StorageError::Certificate { .. }) => {}
         Err(error) => return Err(error),
     }
@@ -115,17 +115,17 @@ pub fn check_storage(acme: &Acme) -> Result<(), StorageError> {
     Ok(())
 }
 
-/// State that outlives the process, except for the certificate.
+/// State that outlives the process, in addition to the certificate.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct State {
-    /// Names of the certificate that the other fields describe.
+    /// Names of the certificate to which the other fields apply.
     pub(super) names: Vec<String>,
-    /// Number of failures in a row. Incremented before an attempt, so that a process that dies
-    /// during it pauses, too.
+    /// Number of consecutive failures. Incremented before an attempt, so that a process that dies
+    /// during the attempt also pauses before the next one.
     pub(super) failures: u32,
     /// Earliest time of the next attempt, in seconds since 1970.
     pub(super) next_try: i64,
-    /// Reason why the last attempt failed, as text for people.
+    /// Reason why the last attempt failed, as a message for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<String>,
     /// Order that the next attempt resumes.
@@ -141,10 +141,10 @@ pub(super) struct PendingOrder {
     pub(super) key: String,
 }
 
-/// An account at a server.
+/// An account at an ACME server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct StoredAccount {
-    /// URL of the server's directory, for people.
+    /// URL of the server's directory. For people only: the proxy does not use it.
     pub(super) directory: String,
     /// Private key: PKCS #8, in base64url.
     pub(super) key: String,
@@ -162,7 +162,7 @@ pub(super) struct Storage {
     name: PathBuf,
 }
 
-/// A lock that is held until it is dropped: for orders, or for the account.
+/// A lock for orders or for the account, released when dropped.
 #[derive(Debug)]
 pub(super) struct Lock {
     _file: File,
@@ -216,24 +216,24 @@ impl Storage {
         self.write(&self.server, "account.json", &json(account))
     }
 
-    /// Acquires the right to order. Returns `None` while another process has it.
+    /// Acquires the lock for orders. Returns `None` while another process holds it.
     pub(super) fn lock(&self) -> Result<Option<Lock>, StorageError> {
         self.create(&self.name)?;
         lock(&self.name.join("lock"))
     }
 
-    /// Acquires the right to create or change the account. Returns `None` while another process has
-    /// it.
+    /// Acquires the lock for creating or changing the account. Returns `None` while another process
+    /// holds it.
     pub(super) fn lock_account(&self) -> Result<Option<Lock>, StorageError> {
         self.create(&self.server)?;
         lock(&self.server.join("account.lock"))
     }
 
-    /// Creates `directory` and its parents, up to the root of the storage, where they are missing.
+    /// Creates `directory` and its parents, up to the root of the storage, unless they exist.
     fn create(&self, directory: &Path) -> Result<(), StorageError> {
         let mut builder = DirBuilder::new();
         builder.mode(0o700);
-        // The root belongs to the operator, and others may read it.
+        // The root is not checked: it belongs to the operator, who may let others read it.
         for path in [&self.root, &self.server, &self.name] {
             match builder.create(path) {
                 Err(error) if error.kind() != ErrorKind::AlreadyExists => {
@@ -255,7 +255,7 @@ impl Storage {
         self.create(directory)?;
         let path = directory.join(name);
         let written = || {
-            // Temporary files have mode 0600.
+            // `tempfile` creates files with mode 0600.
             let mut file = tempfile::Builder::new()
                 .prefix(".new-")
                 .tempfile_in(directory)?;
@@ -274,7 +274,7 @@ impl Stored {
         Ok(Stored { identity, pem })
     }
 
-    /// Returns whether both come from the same file contents.
+    /// Returns whether both certificates come from the same file contents.
     pub(super) fn is_same(&self, other: &Stored) -> bool {
         self.pem == other.pem
     }
@@ -287,7 +287,7 @@ impl Stored {
         }
     }
 
-    /// Returns a number that depends on the certificate, but not on the process.
+    /// Returns a number that depends only on the certificate, and is the same in every process.
     pub(super) fn chance(&self) -> u16 {
         let digits = self.identity.facts().sha256.get(..4);
         digits.map_or(0, |digits| u16::from_str_radix(digits, 16).unwrap_or(0))
@@ -303,8 +303,9 @@ impl Stored {
     }
 }
 
-/// Returns the directory name for a certificate: its first name. The configuration has checked that
-/// name; unsafe characters are replaced all the same, so that the path cannot leave the storage.
+/// Returns the directory name for a certificate: its first name. The configuration has already
+/// checked that name. Unsafe characters are replaced all the same, so that the path cannot leave
+/// the storage.
 fn folder(acme: &Acme) -> String {
     let name = acme.names.first().map_or("", String::as_str);
     let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');

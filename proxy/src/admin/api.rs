@@ -28,7 +28,7 @@ pub struct Status {
     pub frontends: Vec<Frontend>,
     /// Backends, in the order of the configuration.
     pub backends: Vec<Backend>,
-    /// Certificates presented to clients, by the name of their `[tls.NAME]`.
+    /// Certificates presented to clients, each with the name of its `[tls.NAME]`.
     #[serde(default)]
     pub certificates: Vec<Certificate>,
     /// Tables, in the order of the configuration.
@@ -45,15 +45,15 @@ pub struct Table {
     pub file: String,
     /// Number of entries.
     pub entries: usize,
-    /// Memory that it uses, in bytes.
+    /// Memory used, in bytes.
     pub bytes: usize,
     /// When the contents in force were loaded or saved, in seconds since 1970.
     pub loaded: u64,
     /// Number of manual changes that are not saved.
     pub unsaved: u64,
-    /// Whether the current file on disk was refused.
+    /// Whether the file that is now on disk was refused.
     pub failed: bool,
-    /// Reason why the file was refused. Null for clients that can only query.
+    /// Reason why the file was refused. Null for clients that have only query rights.
     pub error: Option<String>,
 }
 
@@ -70,7 +70,7 @@ pub struct Certificate {
     pub not_before: i64,
     /// End of its validity, in seconds since 1970.
     pub not_after: i64,
-    /// Its SHA-256, in hexadecimal.
+    /// SHA-256 of the certificate, in hexadecimal.
     pub sha256: String,
 }
 
@@ -115,16 +115,17 @@ pub struct Backend {
 pub struct Server {
     /// Name, as configured.
     pub name: String,
-    /// Requests and tunnels sent to it.
+    /// Requests and tunnels sent to the server.
     pub requests: u64,
-    /// Connections established to it.
+    /// Connections established to the server.
     pub connects: u64,
-    /// Failed attempts to connect to it.
+    /// Failed attempts to connect to the server.
     pub connect_errors: u64,
-    /// Requests that failed at this server and were retried.
+    /// Requests that failed at this server and were then retried.
     #[serde(default)]
     pub retries: u64,
-    /// Changes in the health of its addresses, as found by checks and requests.
+    /// Number of times that one of its addresses changed its health state, because of checks or of
+    /// requests.
     #[serde(default)]
     pub state_changes: u64,
     /// Its share of the requests, relative to the other servers' weights.
@@ -153,8 +154,8 @@ pub struct Endpoint {
 /// Response to `GET /v1/plugins`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plugins {
-    /// For each stage the active version, then the one on trial, if any, then the earlier ones, the
-    /// latest first.
+    /// Versions of all stages. For each stage, the active version comes first, then the version on
+    /// trial, if any, then the earlier versions, newest first.
     pub versions: Vec<Version>,
 }
 
@@ -174,8 +175,8 @@ pub struct Version {
     pub source: String,
     /// SHA-256 of the file, in hexadecimal.
     pub sha256: String,
-    /// `active`, `failing` (active, but not called after too many faults), `shadow`, `canary`,
-    /// `replaced`, `rolled-back` or `failed`.
+    /// `active`, `failing` (active, but no longer called because of too many faults), `shadow`,
+    /// `canary`, `replaced`, `rolled-back` or `failed`.
     pub state: String,
     /// When it was created, in seconds since 1970.
     pub since: u64,
@@ -183,7 +184,7 @@ pub struct Version {
     /// `faults`.
     #[serde(default)]
     pub cause: String,
-    /// The plugin's configuration. Null for clients that can only query.
+    /// The plugin's configuration. Null for clients that have only query rights.
     #[serde(default)]
     pub config: Option<serde_json::Value>,
     /// Number of decisions, including those from the cache.
@@ -203,7 +204,7 @@ pub struct Version {
 pub struct Bucket {
     /// Upper bound in nanoseconds. Null means no bound.
     pub up_to: Option<u64>,
-    /// Calls in this bucket alone: not cumulative.
+    /// Number of calls in this bucket only; not cumulative.
     pub calls: u64,
 }
 
@@ -222,15 +223,15 @@ pub struct Config {
 pub struct Swap {
     /// Name of the frontend.
     pub frontend: String,
-    /// Name of the stage. Can be absent if there is only one.
+    /// Name of the stage. Can be absent if the frontend has only one.
     #[serde(default)]
     pub stage: Option<String>,
     /// Absolute path of a component. If absent, the configured plugin is used.
     pub file: Option<std::path::PathBuf>,
-    /// Start a shadow trial instead: mirror this percentage of requests to the version, without
-    /// effect.
+    /// Start a shadow trial instead: mirror this percentage of requests to the new version. Its
+    /// decisions have no effect.
     pub shadow: Option<f64>,
-    /// Start a canary trial instead: let the version decide for this percentage of clients.
+    /// Start a canary trial instead: let the new version decide for this percentage of clients.
     pub canary: Option<f64>,
 }
 
@@ -300,7 +301,7 @@ pub struct SaveTable {
 pub struct EndTrial {
     /// Name of the frontend.
     pub frontend: String,
-    /// Name of the stage. Can be absent if there is only one.
+    /// Name of the stage. Can be absent if the frontend has only one.
     #[serde(default)]
     pub stage: Option<String>,
 }
@@ -308,7 +309,8 @@ pub struct EndTrial {
 /// Response to `GET /v1/trials`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Trials {
-    /// For each stage the running trial, then the one that ended last.
+    /// Trials of all stages. For each stage, the running trial comes first, then the last trial
+    /// that ended.
     pub trials: Vec<Trial>,
 }
 
@@ -326,13 +328,14 @@ pub struct Trial {
     pub number: u32,
     /// `shadow` or `canary`.
     pub mode: String,
-    /// Share of the requests (shadow) or of the clients (canary), in percent.
+    /// Share of the requests (shadow) or of the clients (canary) that are in the trial, in percent.
     pub percent: f64,
-    /// Requests on which the version on trial was called.
+    /// Number of requests on which the version on trial was called.
     pub asked: u64,
-    /// Requests on which the active version decided differently. Counted for a shadow only.
+    /// Number of requests on which the two versions decided differently. Counted only in a shadow
+    /// trial.
     pub differing: u64,
-    /// Requests on which the version on trial failed.
+    /// Number of requests on which the version on trial failed.
     pub failed: u64,
     /// The first requests with differing decisions.
     pub examples: Vec<Example>,
@@ -340,7 +343,7 @@ pub struct Trial {
     /// `superseded`.
     #[serde(default)]
     pub state: String,
-    /// When it ended, in seconds since 1970. Null while it runs.
+    /// When the trial ended, in seconds since 1970. Null while it runs.
     #[serde(default)]
     pub ended: Option<u64>,
 }
@@ -352,7 +355,7 @@ pub struct Example {
     pub method: String,
     /// Path and query of the request.
     pub target: String,
-    /// Names and values of its header fields. The value is null if it is not shown.
+    /// Names and values of the request's header fields. A value is null if it must not be shown.
     pub fields: Vec<(String, Option<String>)>,
     /// Decision of the active version.
     pub active: String,
@@ -366,10 +369,10 @@ pub struct Example {
 pub struct Rollback {
     /// Name of the frontend.
     pub frontend: String,
-    /// Name of the stage. Can be absent if there is only one.
+    /// Name of the stage. Can be absent if the frontend has only one.
     #[serde(default)]
     pub stage: Option<String>,
-    /// Number of the version. If absent, the last good version before the active one.
+    /// Number of the version to go back to. If absent, the last good version before the active one.
     pub version: Option<u32>,
 }
 
@@ -391,6 +394,6 @@ pub struct Done {
 /// Body of every response with an error status.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
-    /// The reason, and how to correct it.
+    /// The reason, and what to do about it.
     pub error: String,
 }

@@ -1,8 +1,8 @@
 //! `GET /metrics`: the counters of the process in the text format of Prometheus (`OpenMetrics`).
 //!
-//! Each counter is a sum over everything that has existed since the process started, under a stable
-//! name. No counter falls or disappears with a change to the configuration. Gauges show what is in
-//! force now.
+//! Each counter has a stable name and covers everything that has existed since the process started.
+//! A change to the configuration therefore never lowers or removes a counter. Gauges show the
+//! current state.
 
 mod process;
 
@@ -34,8 +34,8 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// Chooses the format for these `Accept` values: `Text` only if they accept it and do not
-    /// accept `OpenMetrics`.
+    /// Chooses the format for these `Accept` values: `Text` only if the client accepts it and does
+    /// not accept `OpenMetrics`.
     pub(super) fn of<'a>(accept: impl Iterator<Item = &'a str>) -> Format {
         let accept: Vec<&str> = accept.collect();
         let has = |media: &str| accept.iter().any(|accept| accept.contains(media));
@@ -60,7 +60,7 @@ const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 pub(super) fn render(control: &Control, format: Format) -> Result<String, fmt::Error> {
     let mut own = Registry::with_prefix("pointsman");
     own.register_collector(Box::new(Metrics(control.clone())));
-    // Metrics that any process has carry no prefix.
+    // Process metrics have the same names in every program, without a prefix.
     let mut process = Registry::default();
     process.register_collector(Box::new(process::Process::now(control.started())));
     let mut text = String::new();
@@ -73,8 +73,8 @@ pub(super) fn render(control: &Control, format: Format) -> Result<String, fmt::E
     Ok(text)
 }
 
-/// Renames counters in `# HELP` and `# TYPE` lines to the name of their samples, including
-/// `_total`, as the older format requires.
+/// Appends `_total` to the names of counters in `# HELP` and `# TYPE` lines. In the older format,
+/// these lines must use the same names as the samples.
 fn with_names_of_samples(text: &str) -> String {
     let lines = text.lines();
     let types = lines.filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter"));
@@ -163,7 +163,7 @@ impl Metrics {
             for certificate in site.certificates {
                 let name = certificate.facts.names.first().map_or("", |name| name);
                 let labels = labels([("tls", &site.name), ("name", name)]);
-                // If two certificates are for one name, such as one with RSA and one with ECDSA,
+                // If two certificates cover the same name, such as one with RSA and one with ECDSA,
                 // report the one that expires first.
                 let known = expiry.iter_mut().find(|(known, _)| *known == labels);
                 let not_after = certificate.facts.not_after;
@@ -209,7 +209,8 @@ impl Metrics {
         )
     }
 
-    /// Encodes the versions in force and on trial. Versions change, so no counter has these labels.
+    /// Encodes the active version and the version on trial of each stage, as gauges. Counters do
+    /// not have version labels, because versions change.
     fn versions(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut active = Vec::new();
         for stage in self.0.stages() {
@@ -346,7 +347,7 @@ impl Metrics {
     }
 }
 
-/// Encodes decisions and faults, over all versions that each stage has had.
+/// Encodes decisions and faults of each stage, summed over all its versions since the start.
 fn decisions(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let stages = Stats::of_all();
     let mut decisions = Vec::new();
@@ -394,13 +395,13 @@ fn decisions(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     Ok(())
 }
 
-/// Returns the upper bounds in seconds, each with the calls in its bucket.
+/// Returns the upper bound of each bucket in seconds, with the number of calls in the bucket.
 fn buckets(totals: &Totals) -> Vec<(f64, u64)> {
     let bounds = BUCKETS.iter().map(|&bound| seconds(bound));
     bounds.chain([f64::INFINITY]).zip(totals.buckets).collect()
 }
 
-/// Encodes the counters of servers, over all servers that each backend has had.
+/// Encodes the counters of each backend, summed over all servers that it has had since the start.
 fn servers(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let mut requests = Vec::new();
     let mut connects = Vec::new();

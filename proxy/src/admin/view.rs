@@ -114,7 +114,7 @@ fn tables(control: &Control, access: Access) -> Vec<api::Table> {
         loaded: seconds(table.loaded),
         unsaved: table.unsaved,
         failed: table.failure.is_some(),
-        // The text can contain keys and values.
+        // The error text can contain keys and values of the table.
         error: table
             .failure
             .filter(|_| access == Access::Control)
@@ -258,7 +258,7 @@ fn describe(
     }
 }
 
-/// Returns the seconds since 1970.
+/// Converts a time to seconds since 1970.
 fn seconds(time: SystemTime) -> u64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs())

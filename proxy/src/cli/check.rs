@@ -1,4 +1,4 @@
-//! `pointsman check`, and the report of mistakes that prevent a start.
+//! `pointsman check`, and the report of mistakes that prevent the server from starting.
 
 use std::path::Path;
 
@@ -22,8 +22,8 @@ pub(super) fn run(path: &Path) -> Exit {
     }
 }
 
-/// Prints all mistakes in the file, on the machine and in the plugins. If this process is root, it
-/// runs as the configured user permanently from now on.
+/// Prints all mistakes: in the file, on the machine and in the plugins. If this process runs as
+/// root, it switches permanently to the configured user.
 pub(super) fn examine(draft: Draft, survey: Survey) -> Exit {
     let Draft {
         config,
@@ -33,7 +33,7 @@ pub(super) fn examine(draft: Draft, survey: Survey) -> Exit {
     if let Some(errors) = survey.mistakes {
         errors.add_to(&mut mistakes);
     }
-    // If the user is unknown, the mistakes already include that.
+    // If the user is unknown, `mistakes` already contains that.
     let assumed = process::assume_if_root(config.user.as_deref(), config.group.as_deref());
     if let (Err(error), None) = (assumed, &mistakes) {
         return super::fail(&error);
@@ -44,7 +44,7 @@ pub(super) fn examine(draft: Draft, survey: Survey) -> Exit {
     report(config, source, mistakes)
 }
 
-/// Prints `mistakes` together with all mistakes in the plugins.
+/// Prints `mistakes` and all mistakes in the plugins, in one list.
 pub(super) fn report(config: Config, source: Source, mut mistakes: Option<Errors>) -> Exit {
     match Prepared::new(config, source, super::COMPILER) {
         Ok(_) => {}

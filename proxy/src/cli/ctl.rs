@@ -59,35 +59,36 @@ enum Command {
     Config,
     /// Put a component into service; without FILE, the configured one
     Swap {
-        /// FRONTEND, or FRONTEND/STAGE if it has several plugins
+        /// FRONTEND, or FRONTEND/STAGE if the frontend has several plugins
         #[arg(value_parser = stage_of)]
         stage: Stage,
         /// File of the component
         file: Option<PathBuf>,
-        /// Put it on trial: mirror PERCENT of requests to it, without effect, and compare decisions
+        /// Put it on trial: mirror PERCENT of requests to it and compare its decisions, which have
+        /// no effect
         #[arg(long, value_name = "PERCENT", value_parser = percent_of, conflicts_with = "canary")]
         shadow: Option<f64>,
         /// Put it on trial: let it decide for PERCENT of clients
         #[arg(long, value_name = "PERCENT", value_parser = percent_of)]
         canary: Option<f64>,
     },
-    /// Show the results of running trials, and of the trials that ended last
+    /// Show the results of running trials, and of each stage's last trial
     Trials,
     /// Put the version on trial into service
     Promote {
-        /// FRONTEND, or FRONTEND/STAGE if it has several plugins
+        /// FRONTEND, or FRONTEND/STAGE if the frontend has several plugins
         #[arg(value_parser = stage_of)]
         stage: Stage,
     },
     /// End a trial; the active version stays in service
     Abort {
-        /// FRONTEND, or FRONTEND/STAGE if it has several plugins
+        /// FRONTEND, or FRONTEND/STAGE if the frontend has several plugins
         #[arg(value_parser = stage_of)]
         stage: Stage,
     },
     /// Go back to an earlier version; without VERSION, to the last good one
     Rollback {
-        /// FRONTEND, or FRONTEND/STAGE if it has several plugins
+        /// FRONTEND, or FRONTEND/STAGE if the frontend has several plugins
         #[arg(value_parser = stage_of)]
         stage: Stage,
         /// Number of the version
@@ -114,7 +115,7 @@ enum Command {
         #[command(subcommand)]
         order: TableCommand,
     },
-    /// Stop accepting connections, and exit when the last one has ended
+    /// Stop accepting connections, and exit when the last connection has ended
     Drain,
     /// Set the log level, until the next reload
     LogLevel {
@@ -136,7 +137,7 @@ pub(super) struct Stage {
 enum ServerCommand {
     /// Send it requests, and reset its health
     Ready,
-    /// Send it only the requests of its sessions
+    /// Send it only the requests that belong to its sessions
     Drain,
     /// Send it no requests, and stop checking it
     Maintenance,
@@ -269,7 +270,7 @@ fn execute(command: &Command, socket: &Path, json: bool) -> Result<String, CtlEr
             shadow,
             canary,
         } => {
-            // The working directory of the process can be another one.
+            // The running process can have another working directory.
             let absolute = |file: &PathBuf| {
                 file.canonicalize()
                     .map_err(|error| CtlError::File(file.display().to_string(), error))
@@ -375,8 +376,8 @@ fn post(socket: &Path, path: &str, body: &impl Serialize) -> Result<Bytes, CtlEr
     exchange(socket, Method::POST, path, body.into())
 }
 
-/// Renders a response whose values each share a line with others. Some values come from strangers,
-/// so only printable characters may reach the terminal.
+/// Renders a response in which several values share a line. Some values come from clients, so
+/// everything unprintable is escaped, including newlines.
 fn show<T: DeserializeOwned>(
     answer: &[u8],
     json: bool,
@@ -391,7 +392,7 @@ fn show<T: DeserializeOwned>(
     Ok(render(&value))
 }
 
-/// Renders a response that is a text of several lines.
+/// Renders a response that consists of several lines of text.
 fn show_text<T: DeserializeOwned>(
     answer: &[u8],
     json: bool,
@@ -409,7 +410,7 @@ fn show_json(answer: &[u8]) -> String {
     format!("{}\n", printable::json(&answer))
 }
 
-/// Sends one request to the admin socket. Returns the response's body if the request succeeds.
+/// Sends one request to the admin socket and returns the response's body.
 fn exchange(socket: &Path, method: Method, path: &str, body: Bytes) -> Result<Bytes, CtlError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -443,7 +444,7 @@ fn exchange(socket: &Path, method: Method, path: &str, body: Bytes) -> Result<By
             return Ok(body);
         }
         let failure: api::Failure = serde_json::from_slice(&body).map_err(CtlError::Answer)?;
-        // Errors of a configuration begin with `error: `, which `fail` prints as well.
+        // Configuration errors start with `error: `, and `fail` would print that prefix again.
         let error = failure
             .error
             .strip_prefix("error: ")

@@ -1,7 +1,7 @@
-//! Log lines of plugins while a command tries them out and no log is running.
+//! Collects and prints the log lines of plugins for commands that run plugins without a log.
 //!
-//! Owns their collection and display. Lines of plugins are collected at every level; lines of the
-//! proxy about them from `info` up.
+//! Lines of the plugins are collected at every level. Lines of the proxy about plugins are
+//! collected from `info` up.
 
 use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +19,7 @@ const PLUGIN: &str = "plugin";
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Line {
     level: &'static str,
-    /// Frontend of the plugin that wrote the line; empty if no plugin did.
+    /// Frontend of the plugin that wrote the line; empty if the line is not from a plugin.
     #[serde(skip)]
     frontend: String,
     #[serde(skip)]
@@ -35,7 +35,7 @@ impl fmt::Display for Line {
     }
 }
 
-/// Runs `work` on this thread and collects the lines logged meanwhile.
+/// Runs `work` on this thread and collects the lines that it logs.
 pub(super) fn collect<T>(work: impl FnOnce() -> T) -> (T, Vec<Line>) {
     let collector = Collector::default();
     let subscriber = tracing_subscriber::registry().with(collector.clone());
@@ -44,7 +44,7 @@ pub(super) fn collect<T>(work: impl FnOnce() -> T) -> (T, Vec<Line>) {
     (done, std::mem::take(&mut *lines))
 }
 
-/// Prints lines of any frontend to standard error, each once. Every instance of a plugin logs the
+/// Prints lines to standard error, but each line only once: every instance of a plugin logs the
 /// same lines while it is configured.
 pub(super) fn show(lines: &[Line]) {
     let mut text = String::new();
@@ -52,7 +52,7 @@ pub(super) fn show(lines: &[Line]) {
         if lines[..index].contains(line) {
             continue;
         }
-        // The stage's name says more than the plugin's.
+        // The stage's name is more specific than the plugin's.
         let plugin = match line.stage.as_str() {
             "" => &line.plugin,
             _ => &line.stage,

@@ -1,6 +1,6 @@
 //! `pointsman plugin`: tools for plugin authors.
 //!
-//! One file for each subcommand. The work is done by `plugin_tools`.
+//! Each subcommand has its own file. `plugin_tools` does the work.
 
 mod bench;
 mod build;
@@ -19,7 +19,7 @@ use crate::plugin::{CompiledCache, Engine, EngineLimits, Plugin, Source};
 use crate::plugin_tools::cases::Table;
 use crate::rollout::loader;
 
-/// Maximum number of instances that exist at once: the one in use and those being created.
+/// Maximum number of instances that exist at the same time: the one in use and those being created.
 const INSTANCES: u32 = 4;
 
 /// Subcommands of `pointsman plugin`.
@@ -29,7 +29,8 @@ pub(super) enum Command {
     New(new::Flags),
     /// Build a project into a component with the tools of its language, and check it.
     Build(build::Flags),
-    /// Describe a file: its kind, its imports, what it lacks, and whether the proxy accepts it.
+    /// Describe a file: its kind, its imports, what is missing from it, and whether the proxy
+    /// accepts it.
     Check(check::Flags),
     /// Run the requests of a file through a plugin, and compare its decisions.
     Test(test::Flags),
@@ -39,7 +40,7 @@ pub(super) enum Command {
     Watch(watch::Flags),
 }
 
-/// Argument that names a plugin.
+/// Argument that names a plugin file or a bundled plugin.
 #[derive(Debug, clap::Args)]
 struct File {
     /// Component, core module, or name of a bundled plugin
@@ -99,7 +100,7 @@ fn engine() -> Result<Engine, Exit> {
 
 /// Loads a plugin, from the cache of compiled code if possible.
 fn load(path: &Path, source: &Source) -> Result<Plugin, Exit> {
-    // Without a cache, the plugin is compiled again.
+    // Without a cache, the plugin is compiled on every run.
     let cache = CompiledCache::default_directory()
         .and_then(|directory| CompiledCache::open(directory).ok());
     Plugin::load(&engine()?, source, cache.as_ref()).map_err(|error| about(path, &error))
@@ -111,7 +112,7 @@ fn about(path: &Path, error: &dyn std::error::Error) -> Exit {
     super::fail(&std::io::Error::other(text))
 }
 
-/// Formats a duration for people.
+/// Formats a duration in a readable unit.
 fn time(nanoseconds: u128) -> String {
     // Three digits are enough for a comparison.
     match nanoseconds {

@@ -1,13 +1,14 @@
-//! Text for terminals, reduced to printable characters.
+//! Reduces text to printable characters, for terminals.
 //!
-//! Control characters, changes of writing direction and combining marks are escaped: as in Rust in
-//! text, as in JSON in JSON. Quotes and backslashes stay.
+//! Control characters, changes of writing direction and combining marks are escaped. JSON output
+//! uses JSON escapes; other text uses Rust escapes. Quotes and backslashes are left as they are.
 
 use std::fmt::Write as _;
 
 use serde_json::Value;
 
-/// Escapes every string within a value, for output in which the program itself makes each line.
+/// Escapes every string in `value`, including its newlines. For output whose line breaks come only
+/// from this program.
 pub(super) fn values(value: &mut Value) {
     match value {
         Value::String(text) => *text = one_line(text),
@@ -23,7 +24,7 @@ pub(super) fn values(value: &mut Value) {
     }
 }
 
-/// Escapes text within a line.
+/// Escapes text that must stay on one line.
 fn one_line(text: &str) -> String {
     escape(text, |_| false, push_escaped)
 }
@@ -33,7 +34,7 @@ pub(super) fn lines(text: &str) -> String {
     escape(text, |char| matches!(char, '\n' | '\t'), push_escaped)
 }
 
-/// Escapes JSON, in which control characters below U+0020 are escaped already.
+/// Escapes JSON. Its control characters below U+0020 are already escaped.
 pub(super) fn json(text: &str) -> String {
     let in_json = |shown: &mut String, char: char| {
         for unit in char.encode_utf16(&mut [0; 2]) {

@@ -1,5 +1,5 @@
-//! A plugin's response, for people and for programs. Text for people contains no control characters
-//! except newlines.
+//! A response that a plugin returns, formatted as text or for JSON. The text contains no control
+//! characters except newlines.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::plugin::Response;
 
-/// Maximum number of characters of a body that are shown to people.
+/// Maximum number of characters of a body that the text output shows.
 const MAX_SHOWN: usize = 2_000;
 
 /// A response in displayable form.
@@ -16,7 +16,7 @@ pub(super) struct Shown {
     status: u16,
     /// Names and values. Bytes outside printable ASCII are escaped.
     headers: Vec<(String, String)>,
-    /// The body. Bytes that are not UTF-8 are replaced.
+    /// The body. Bytes that are not valid UTF-8 are replaced.
     body: String,
 }
 

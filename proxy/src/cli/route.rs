@@ -1,4 +1,4 @@
-//! `pointsman route`: one decision, explained.
+//! `pointsman route`: explains one decision.
 
 mod connection;
 mod report;
@@ -57,13 +57,13 @@ pub(super) struct Flags {
     client: IpAddr,
     #[command(flatten)]
     connection: ConnectionFlags,
-    /// Body of the request; the router sees as much as the frontend waits for
+    /// Body of the request; the router sees only the part that the frontend waits for
     #[arg(long, value_name = "TEXT")]
     body: Option<String>,
     /// Number of earlier choices for the request that have failed
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     attempt: u32,
-    /// Print what each plugin read, asked and was answered, and what it decided
+    /// Print each plugin's reads, questions, their results, and its decision
     #[arg(long)]
     explain: bool,
     /// Print one JSON object
@@ -182,7 +182,7 @@ fn explain(flags: &Flags) -> Result<Report, Exit> {
         answers: &mut answers,
         id: None,
     };
-    // Loading started other instances, which logged the same lines. Those were dropped.
+    // Instances that were started for loading logged the same lines. Those lines were dropped.
     let (mut router, logged) = lines::collect(|| {
         let stages = versions.iter().map(|version| {
             let instance = version.instantiate().ok();
@@ -213,7 +213,7 @@ fn explain(flags: &Flags) -> Result<Report, Exit> {
     Ok(report)
 }
 
-/// Returns the head that the router gets, or why the request is refused.
+/// Returns the head that the router receives, or why the proxy would refuse the request.
 fn admitted(flags: &Flags, frontend: &Frontend) -> Result<RequestHead, String> {
     if frontend.mode == Mode::Tcp {
         return Ok(flags.connection.head_without_http());
@@ -226,7 +226,8 @@ fn admitted(flags: &Flags, frontend: &Frontend) -> Result<RequestHead, String> {
     Ok(head)
 }
 
-/// Returns the part of the body that the router waits for, or why the request is refused.
+/// Returns the part of the body that the router waits for, or why the proxy would refuse the
+/// request.
 fn body_prefix(
     flags: &Flags,
     frontend: &Frontend,
@@ -250,8 +251,8 @@ fn body_prefix(
     }))
 }
 
-/// Calls the stages in order until one decides, or fails and `on_fault` is not `next`. Adds the
-/// result of each to the report.
+/// Calls the stages in order until one of them decides. A stage that fails also ends the calls,
+/// unless its `on_fault` is `next`. Adds the result of each call to the report.
 fn ask(router: &mut Router, request: &mut Request<'_>, report: &mut Report) {
     for stage in router.stages_mut() {
         let ((decided, first), logged) = lines::collect(|| {
@@ -426,7 +427,7 @@ fn median(stage: &mut Stage, request: &mut Request<'_>) -> Duration {
     let mut times = Vec::with_capacity(REPEATS);
     for _ in 0..REPEATS {
         let start = Instant::now();
-        // The first call has shown the result.
+        // The first call has already shown the result.
         let _ = stage.call(request);
         times.push(start.elapsed());
     }
@@ -435,7 +436,8 @@ fn median(stage: &mut Stage, request: &mut Request<'_>) -> Duration {
 }
 
 /// Measures the mean time of a decision from the cache. Returns `None` if the decision is not
-/// cached. Times all decisions together, because reading the clock takes as long as a decision.
+/// cached. Measures all repetitions together, because reading the clock takes as long as one
+/// decision.
 fn cached(router: &mut Router, request: &mut Request<'_>) -> Option<Duration> {
     // The first call fills the cache.
     router.decide(request, None);

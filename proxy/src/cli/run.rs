@@ -10,7 +10,8 @@ use crate::process::{self, Inherited, Start, StartError, Stopped};
 use crate::telemetry::{self, AccessTap};
 
 pub(super) fn run(path: &Path) -> Exit {
-    // Must come first: files opened from now on get other descriptors.
+    // Must come first: any file that is opened earlier could get the number of an inherited
+    // descriptor.
     let inherited = match Inherited::take() {
         Ok(inherited) => inherited,
         Err(error) => return super::fail(&error),
@@ -28,7 +29,7 @@ pub(super) fn run(path: &Path) -> Exit {
     }
 }
 
-/// Serves a configuration. Calls `ready` once it listens; `tap` receives the access records.
+/// Serves a configuration. Calls `ready` once the proxy serves. `tap` receives the access records.
 pub(super) fn serve(
     start: Start,
     draft: Draft,
@@ -64,9 +65,9 @@ fn try_serve(
         return Ok(reported.unwrap_or(Exit::Success));
     }
     let settings = config.log.clone();
-    // A write can block for as long as the reader likes.
+    // Writing can block for as long as the reader of the output does not read.
     let started = opened.wait_for(move || super::start_log(&settings, tap))?;
-    // Keep it until the end: dropping it flushes the queue.
+    // Keep the log until the end: dropping it flushes the queue.
     let log = match started {
         Some(Ok(log)) => Arc::new(log),
         Some(Err(exit)) => return Ok(exit),

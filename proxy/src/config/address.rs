@@ -1,5 +1,5 @@
-//! Parsing of addresses: where to listen, where servers and name servers are, which peers to trust.
-//! Pure functions: names are not resolved.
+//! Parses addresses: of binds, servers, name servers and trusted peers. Pure functions: names are
+//! not resolved.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ const MAX_UNIX_PATH: usize = 107;
 /// Longest DNS name (RFC 1035, section 2.3.4), without the trailing dot.
 const MAX_NAME: usize = 253;
 
-/// The reason that a text is not an address.
+/// Reason why a string is not an address.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct AddressError {
     /// The mistake; shown next to the underlined text.
@@ -30,7 +30,8 @@ fn error<T>(label: impl Into<String>, help: impl Into<String>) -> Result<T, Addr
     })
 }
 
-/// Parses an address to listen on. A relative path of a Unix socket starts at `directory`.
+/// Parses an address to listen on. The relative path of a Unix socket is resolved against
+/// `directory`.
 pub(super) fn bind(text: &str, directory: &Path) -> Result<BindAddress, AddressError> {
     if let Some(path) = unix_path(text, directory)? {
         return Ok(BindAddress::Unix(path));
@@ -50,7 +51,8 @@ pub(super) fn bind(text: &str, directory: &Path) -> Result<BindAddress, AddressE
     })
 }
 
-/// Parses the address of a server. A relative path of a Unix socket starts at `directory`.
+/// Parses the address of a server. The relative path of a Unix socket is resolved against
+/// `directory`.
 pub(super) fn server(text: &str, directory: &Path) -> Result<ServerAddress, AddressError> {
     if let Some(path) = unix_path(text, directory)? {
         return Ok(ServerAddress::Unix(path));
@@ -79,7 +81,7 @@ pub(super) fn server(text: &str, directory: &Path) -> Result<ServerAddress, Addr
     Ok(ServerAddress::Tcp { host, port })
 }
 
-/// Parses a host name or address without a port. Names become lowercase.
+/// Parses a host name or address without a port. Names are converted to lowercase.
 pub(super) fn host(text: &str) -> Result<String, AddressError> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(address.to_string());
@@ -112,7 +114,7 @@ pub(super) fn nameserver(text: &str) -> Result<SocketAddr, AddressError> {
 }
 
 /// Parses an address or a network in CIDR form (RFC 4632). A network of IPv4-mapped addresses
-/// becomes an IPv4 network, because the addresses of clients are converted in the same way.
+/// becomes an IPv4 network, because client addresses are converted in the same way.
 pub(super) fn network(text: &str) -> Result<IpNet, AddressError> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(IpNet::from(address.to_canonical()));
@@ -151,7 +153,8 @@ enum Host {
     Name(String),
 }
 
-/// Returns the path, joined to `directory`, if `text` has the form of a Unix socket's path.
+/// Returns the path of a Unix socket, joined to `directory`. Returns `None` if `text` does not have
+/// the form of such a path.
 fn unix_path(text: &str, directory: &Path) -> Result<Option<PathBuf>, AddressError> {
     if let Some(path) = text.strip_prefix("unix@") {
         return error(
@@ -187,7 +190,7 @@ fn host_and_port(text: &str, usual_port: &str) -> Result<(Host, u16), AddressErr
             format!("write the address alone: `{}`", with_port(rest, usual_port)),
         );
     }
-    // Brackets and port are checked here, because most mistakes are about them.
+    // Brackets and port are checked here, because most mistakes concern them.
     if text.parse::<Ipv6Addr>().is_ok() {
         return error(
             "an IPv6 address without brackets and port",
@@ -275,7 +278,7 @@ fn port_number(host: &str, port: &str) -> Result<u16, AddressError> {
             format!("one address for each port: `[\"{host}:80\", \"{host}:81\"]`"),
         );
     }
-    // `parse` alone would accept a sign.
+    // `parse` alone would accept a `+` sign.
     if !port.chars().all(|c| c.is_ascii_digit()) {
         return error(format!("`{port}` is not a port"), RANGE);
     }
@@ -283,9 +286,11 @@ fn port_number(host: &str, port: &str) -> Result<u16, AddressError> {
         .or_else(|_| error(format!("port {port} is out of range"), RANGE))
 }
 
-/// Checks a host name and converts it to lowercase, in which hosts are compared and resolved.
+/// Checks a host name and converts it to lowercase, because hosts are compared and resolved in
+/// lowercase.
 fn name(host: &str, port: u16) -> Result<String, AddressError> {
-    // A name of digits and dots only would be resolved as an IPv4 address in another notation.
+    // A name that consists only of digits and dots would be resolved as an IPv4 address in another
+    // notation.
     if host.chars().all(|c| c.is_ascii_digit() || c == '.') {
         return error(
             format!("`{host}` is not an IPv4 address"),

@@ -24,26 +24,27 @@ pub struct Backend {
     pub resolve: Resolve,
     /// How a server is chosen for a request. Default [`Balance::LeastRequests`].
     pub balance: Balance,
-    /// Time that a server takes to get its full share of requests, after it has recovered or was
-    /// added to a running backend. Default none.
+    /// Time over which a server's share of requests grows to its full share. Applies after it has
+    /// recovered, or after it was added to a running backend. Default none.
     pub slow_start: Option<Duration>,
-    /// Active health checks. None: a server is up until requests to it fail.
+    /// Active health checks. None: a server counts as up until requests to it fail.
     pub check: Option<Check>,
-    /// When an address is ejected because requests to it fail.
+    /// Rules for ejecting an address to which requests fail.
     pub outlier: Outlier,
-    /// Which requests stay with one server. Default none.
+    /// Rule for keeping requests at one server. Default none.
     pub affinity: Option<Affinity>,
-    /// Which requests are retried, and how often.
+    /// Rules for retrying requests.
     pub retry: Retry,
     /// Maximum number of requests and tunnels in progress at all servers together. None: no limit.
     pub max_requests: Option<NonZeroU32>,
-    /// Maximum number of requests that wait for any server. Default [`DEFAULT_MAX_QUEUE`].
+    /// Maximum number of requests that wait for any server of the backend. Default
+    /// [`DEFAULT_MAX_QUEUE`].
     pub max_queue: u32,
     /// Timeouts on the server's side.
     pub timeouts: BackendTimeouts,
     /// Limits on the head of a response.
     pub limits: HeadLimits,
-    /// Which requests can be sent on connections that have already been used. Default
+    /// Requests that can be sent on connections that have already been used. Default
     /// [`HttpReuse::Safe`].
     pub http_reuse: HttpReuse,
 }
@@ -71,8 +72,8 @@ impl Backend {
     }
 }
 
-/// Default of [`Backend::max_queue`] and [`Server::max_queue`]: a second's work for one slot, at 1
-/// ms per request.
+/// Default of [`Backend::max_queue`] and [`Server::max_queue`]: the requests that one slot serves
+/// in a second, at 1 ms each.
 pub const DEFAULT_MAX_QUEUE: u32 = 1024;
 
 /// Highest weight of a server, as in `HAProxy`.
@@ -85,16 +86,16 @@ pub struct Server {
     pub name: String,
     /// Address that it listens on.
     pub address: ServerAddress,
-    /// Its share of the requests, relative to the other servers' weights. 0 to 256, default 1. With
-    /// 0 it gets only requests that are bound to it.
+    /// Its share of the requests, relative to the other servers' weights. 0 to 256, default 1. A
+    /// server with weight 0 gets only requests that are bound to it.
     pub weight: u16,
-    /// Whether it serves only while no other server can. Default false.
+    /// Whether it serves only while none of the regular servers can. Default false.
     pub backup: bool,
-    /// Whether it takes requests. Default [`ServerState::Ready`].
+    /// Whether it accepts requests. Default [`ServerState::Ready`].
     pub state: ServerState,
     /// Maximum number of requests and tunnels in progress at each of its addresses. None: no limit.
     pub max_requests: Option<NonZeroU32>,
-    /// Maximum number of requests that are bound to it and wait for it. Default
+    /// Maximum number of requests that are bound to this server and wait for it. Default
     /// [`DEFAULT_MAX_QUEUE`].
     pub max_queue: u32,
     /// TLS settings. None: connections to it are not encrypted.
@@ -123,15 +124,15 @@ impl Server {
     }
 }
 
-/// Whether a server takes requests, as configured or as set by an operator.
+/// Whether a server accepts requests, as configured or as set by an operator.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ServerState {
-    /// It takes requests.
+    /// It accepts requests.
     #[default]
     Ready,
-    /// It takes only the requests of its sessions.
+    /// It accepts only requests that belong to its sessions.
     Drain,
-    /// It takes no requests and is not checked.
+    /// It accepts no requests, and its health is not checked.
     Maintenance,
 }
 
@@ -140,12 +141,13 @@ pub enum ServerState {
 pub enum ServerAddress {
     /// A TCP address.
     Tcp {
-        /// An IP address (without brackets) or a name in lowercase.
+        /// An IP address without brackets, or a name in lowercase.
         host: String,
         /// Port, never 0.
         port: u16,
     },
-    /// SRV records of a name in lowercase (RFC 2782), with hosts, ports, weights and priorities.
+    /// Name of SRV records, in lowercase (RFC 2782). The records contain hosts, ports, weights and
+    /// priorities.
     Srv(String),
     /// Path of a Unix socket.
     Unix(PathBuf),
@@ -165,13 +167,14 @@ impl fmt::Display for ServerAddress {
 /// `backend.NAME.resolve`: how names are resolved to addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolve {
-    /// Whether a name must have an address before requests are served. Default [`Init::Last`].
+    /// Whether a server's name must have an address before the configuration takes effect. Default
+    /// [`Init::Last`].
     pub init: Init,
     /// DNS servers. Empty: those of `/etc/resolv.conf`.
     pub nameservers: Vec<SocketAddr>,
-    /// Minimum interval between lookups of a name, if its TTL is shorter. Default 1 s.
+    /// Minimum interval between lookups of a name; it applies if the TTL is shorter. Default 1 s.
     pub min_interval: Duration,
-    /// Maximum interval between lookups of a name, if its TTL is longer. Default 5 min.
+    /// Maximum interval between lookups of a name; it applies if the TTL is longer. Default 5 min.
     pub max_interval: Duration,
 }
 
@@ -186,47 +189,49 @@ impl Default for Resolve {
     }
 }
 
-/// Whether a name must have an address before requests are served.
+/// Whether a server's name must have an address before the configuration takes effect.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Init {
-    /// Not required. After a reload, the server keeps its earlier addresses. At a start it has no
-    /// address until the name can be resolved.
+    /// Not required. If the name cannot be resolved at a reload, the server keeps its earlier
+    /// addresses. If it cannot be resolved at the start of the process, the server has no address
+    /// until it can.
     #[default]
     Last,
-    /// Not required. Starts and reloads do not wait for it: the server has no address until the
-    /// name is resolved.
+    /// Not required. Neither a start nor a reload waits for the lookup: the server has no address
+    /// until the name is resolved.
     None,
-    /// Required: without an address the configuration is refused.
+    /// Required. If the name cannot be resolved, the configuration is refused.
     Required,
 }
 
 /// `backend.NAME.balance`: how a server is chosen for a request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Balance {
-    /// The server with the fewest requests in progress, relative to its weight. With more than 16
-    /// addresses, two are drawn at random and compared.
+    /// The server with the fewest requests in progress, relative to its weight. If there are more
+    /// than 16 addresses, only two of them are compared, chosen at random.
     #[default]
     LeastRequests,
-    /// In turn, in proportion to the weights.
+    /// Each server in turn, in proportion to the weights.
     RoundRobin,
-    /// The server that is expected to respond first, by latency and requests in progress. With more
-    /// than 16 addresses, two are drawn at random and compared.
+    /// The server that is expected to respond first, judged by latency and requests in progress. If
+    /// there are more than 16 addresses, only two of them are compared, chosen at random.
     PeakEwma,
-    /// At random, in proportion to the weights.
+    /// A random server, in proportion to the weights.
     Random,
-    /// The first server that has a free slot.
+    /// The first server with a free slot.
     First,
-    /// By a hash of a part of the request.
+    /// The server that a hash of a part of the request selects.
     Hash(Hash),
 }
 
 /// `backend.NAME.balance = { hash = ... }`: consistent hashing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hash {
-    /// Part of the request to hash. Requests with the same key go to the same server.
+    /// Part of the request to hash, called the key. Requests with the same key go to the same
+    /// server.
     pub key: HashKey,
     /// Maximum number of requests in progress at a server, in percent of its fair share. Further
-    /// requests go to the next server of their key. At least 101. Default none.
+    /// requests with the same key go to that key's next server. At least 101. Default none.
     pub max_load: Option<u32>,
 }
 
@@ -253,9 +258,11 @@ pub struct Check {
     pub interval: Duration,
     /// Maximum duration of a check. Default 1 s.
     pub timeout: Duration,
-    /// Number of successful checks in a row after which a server that is down is up. Default 2.
+    /// Number of consecutive successful checks after which a server that is down counts as up.
+    /// Default 2.
     pub rise: u32,
-    /// Number of failed checks in a row after which a server that is up is down. Default 3.
+    /// Number of consecutive failed checks after which a server that is up counts as down. Default
+    /// 3.
     pub fall: u32,
     /// Port to check. Default: the port of the server's address.
     pub port: Option<NonZeroU16>,
@@ -264,7 +271,7 @@ pub struct Check {
 /// Protocol of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CheckKind {
-    /// Connects. With TLS, the handshake must succeed.
+    /// Opens a connection. If the server uses TLS, the handshake must succeed.
     Tcp,
     /// Sends a GET request.
     Http {
@@ -272,7 +279,7 @@ pub enum CheckKind {
         path: String,
         /// Value of `Host`. Default: the server's address.
         host: Option<String>,
-        /// Response statuses of a server that is up. Default 200 to 399.
+        /// Response statuses that count as success. Default 200 to 399.
         expect: Statuses,
     },
     /// Calls `grpc.health.v1.Health/Check`.
@@ -287,7 +294,7 @@ pub enum CheckKind {
 pub struct Statuses(pub Vec<std::ops::RangeInclusive<u16>>);
 
 impl Statuses {
-    /// Returns whether `status` is one of them.
+    /// Returns whether `status` is in one of the ranges.
     pub fn contains(&self, status: u16) -> bool {
         self.0.iter().any(|range| range.contains(&status))
     }
@@ -308,25 +315,26 @@ pub struct Failures {
     pub reset: bool,
     /// `timeout.server` expires before the response starts: `timeout`.
     pub timeout: bool,
-    /// The response has one of these statuses: `503`, `5xx`.
+    /// The response has one of these statuses, such as `503` or `5xx`.
     pub statuses: Statuses,
 }
 
-/// `backend.NAME.outlier`: when an address is ejected because requests to it fail.
+/// `backend.NAME.outlier`: rules for ejecting an address to which requests fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outlier {
-    /// Number of failures in a row that eject an address. Default 5. 0 disables ejection.
+    /// Number of consecutive failures after which an address is ejected. Default 5. 0 disables
+    /// ejection.
     pub consecutive: u32,
     /// Failures that count. Default `reset` and `timeout`.
     pub on: Failures,
-    /// Duration of the first ejection. Each further ejection in a row is longer by the same amount.
-    /// Default 10 s.
+    /// Duration of the first ejection. Each further ejection in a row lasts longer by the same
+    /// amount. Default 10 s.
     pub ejection: Duration,
     /// Maximum duration of an ejection. Default 5 min.
     pub max_ejection: Duration,
-    /// Maximum share of addresses ejected at once, in percent of all. Default 50.
+    /// Maximum percentage of addresses that are ejected at once. Default 50.
     pub max_ejected: u32,
-    /// Panic threshold: if fewer addresses are usable, in percent of all, every address is used.
+    /// Panic threshold: if the percentage of usable addresses is lower, all addresses are used.
     /// Default 0.
     pub panic: u32,
 }
@@ -348,12 +356,12 @@ impl Default for Outlier {
     }
 }
 
-/// `backend.NAME.affinity`: which requests stay with one server.
+/// `backend.NAME.affinity`: rule for keeping requests at one server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Affinity {
-    /// Requests with a cookie that the proxy sets.
+    /// Keeps requests at the server that is named in a cookie. The proxy sets the cookie.
     Cookie(AffinityCookie),
-    /// Requests with a field whose value appeared in one of the server's responses.
+    /// Keeps requests at the server that has used the same field value in a response.
     Learned(LearnedAffinity),
 }
 
@@ -362,20 +370,20 @@ pub enum Affinity {
 pub struct AffinityCookie {
     /// Name of the cookie.
     pub name: String,
-    /// Secret that protects the value against forgery. Proxies with the same secret accept each
-    /// other's cookies. Default empty.
+    /// Secret that protects the cookie's value against forgery. Proxies with the same secret accept
+    /// each other's cookies. Default empty.
     pub secret: String,
-    /// When the cookie has `Secure`. Default [`Secure::Auto`].
+    /// When the proxy sets the attribute `Secure`. Default [`Secure::Auto`].
     pub secure: Secure,
     /// Whether the cookie has `HttpOnly`. Default true.
     pub http_only: bool,
     /// `SameSite` of the cookie. Default [`SameSite::Lax`].
     pub same_site: SameSite,
-    /// `Max-Age` of the cookie. None: it ends with the browser session.
+    /// `Max-Age` of the cookie. None: the cookie ends with the browser session.
     pub max_age: Option<Duration>,
 }
 
-/// When a cookie has `Secure`, which restricts it to TLS.
+/// When the proxy sets the attribute `Secure`, which restricts a cookie to TLS.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Secure {
     /// If the request came over TLS.
@@ -387,7 +395,7 @@ pub enum Secure {
     Never,
 }
 
-/// `SameSite` of a cookie: the requests that a browser sends it with.
+/// `SameSite` of a cookie: the requests with which a browser sends the cookie.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum SameSite {
     /// Only requests from this site.
@@ -402,7 +410,7 @@ pub enum SameSite {
 /// `backend.NAME.affinity = { learn = ... }`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LearnedAffinity {
-    /// Header field of responses and requests.
+    /// Header field that is read in responses and in requests.
     pub field: HeaderName,
     /// Time after which an unused value is forgotten. Default 30 min.
     pub ttl: Duration,
@@ -410,18 +418,18 @@ pub struct LearnedAffinity {
     pub max_entries: u32,
 }
 
-/// `backend.NAME.retry`: which requests are retried.
+/// `backend.NAME.retry`: rules for retrying requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retry {
-    /// Number of attempts after the first. Default 3.
+    /// Maximum number of attempts after the first. Default 3.
     pub attempts: u32,
     /// Failures after which a request is retried. Default `connect` and `refused-stream`.
     pub on: Failures,
-    /// Methods that are retried although a repetition can do harm. Default none.
+    /// Methods that are retried although repeating them can do harm. Default none.
     pub methods: Vec<Method>,
-    /// Pause before a request is sent again to a server where it has failed. Default 1 s.
+    /// Pause before a request is sent again to a server at which it has failed. Default 1 s.
     pub pause: Duration,
-    /// Maximum share of requests that can be retried, in percent of all. Default 20.
+    /// Maximum percentage of requests that can be retried. Default 20.
     pub budget: u32,
 }
 
@@ -441,14 +449,14 @@ impl Default for Retry {
     }
 }
 
-/// Which requests can be sent on connections that have already been used.
+/// Requests that can be sent on connections that have already been used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum HttpReuse {
-    /// None: each request gets its own connection.
+    /// None: each request gets a new connection.
     Never,
-    /// All, except the first request of a client's connection if it cannot be retried. The server
-    /// could close the idle connection at that moment, and the client would get an error for a
-    /// request that it does not expect to fail.
+    /// All, except the first request of a client connection if that request cannot be retried. The
+    /// server could close the idle connection at that moment. The client would then get an error,
+    /// which clients do not expect for the first request of a connection.
     #[default]
     Safe,
     /// All.
@@ -460,20 +468,22 @@ pub enum HttpReuse {
 pub struct BackendTimeouts {
     /// Time to connect to one address. Default 5 s.
     pub connect: Duration,
-    /// Longest wait for a free slot. Default 5 s. With zero, requests never wait.
+    /// Maximum wait for a free slot. Default 5 s. With zero, requests never wait.
     pub queue: Duration,
-    /// Time without progress from or to the server. Default 60 s.
+    /// Maximum time without progress from or to the server. Default 60 s.
     pub server: Duration,
-    /// Time without a byte in either direction of a tunnel.
+    /// Maximum time without a byte in either direction of a tunnel.
     ///
-    /// None: `timeout.client` and [`server`](Self::server) apply, each to its side.
+    /// None: `timeout.client` applies to the client's side, and [`server`](Self::server) to the
+    /// server's side.
     pub tunnel: Option<Duration>,
-    /// From half-close to close, on the server's side. Default 30 s.
+    /// Maximum time from half-close to close, on the server's side. Default 30 s.
     pub server_fin: Duration,
     /// How long an idle connection is kept. Default 30 s.
     ///
-    /// This is below the keep-alive of common servers (nginx 75 s, Go 120 s), so that reuse rarely
-    /// races with a close. The 5 s of Apache and Node are handled by noticing the close.
+    /// The default is below the keep-alive time of common servers (nginx 75 s, Go 120 s), so the
+    /// proxy rarely reuses a connection that the server is closing. The keep-alive time of Apache
+    /// and Node is only 5 s: the proxy notices when they close the connection.
     pub server_keep_alive: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! Where a frontend listens, and what each of its sockets expects of a new connection.
+//! Addresses that a frontend listens on, and the settings for connections to each of them.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -14,11 +14,11 @@ pub struct Bind {
     pub address: BindAddress,
     /// Name of the `[tls.NAME]` that encrypts its connections. None: they are not encrypted.
     pub tls: Option<String>,
-    /// Peers whose connections start with a PROXY protocol header. None: no peers.
+    /// Peers whose connections start with a PROXY protocol header. None: no peer sends one.
     pub proxy_protocol: Option<AcceptProxy>,
     /// Whether clients can use HTTP/2 without TLS, by prior knowledge. Default false.
     pub h2c: bool,
-    /// Redirect of every request to the same URL over `https`. Default none.
+    /// Settings for redirecting every request to the same URL with `https`. Default none.
     pub redirect: Option<RedirectToHttps>,
     /// Permissions and owner of a Unix socket.
     pub access: SocketAccess,
@@ -43,9 +43,10 @@ impl Bind {
 pub enum BindAddress {
     /// An IP address and a port. Port 0 selects any free port.
     ///
-    /// An IPv6 address, including `[::]`, accepts IPv6 only (`IPV6_V6ONLY`). `*` is 0.0.0.0.
+    /// A socket for an IPv6 address, including `[::]`, accepts IPv6 only (`IPV6_V6ONLY`). `*` is
+    /// 0.0.0.0.
     Tcp(SocketAddr),
-    /// A name in lowercase and a port. It stands for every address of the name.
+    /// A name in lowercase and a port. It stands for all addresses of the name.
     Name {
         /// Name: letters, digits and `-_.`.
         host: String,
@@ -69,8 +70,8 @@ impl fmt::Display for BindAddress {
 /// `proxy_protocol` of a bind.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AcceptProxy {
-    /// Peers that send a header. If one of them sends none, its connection is closed. Other peers
-    /// send none.
+    /// Peers that must send a header. If one of them sends none, its connection is closed. Other
+    /// peers are expected to send none.
     pub from: Vec<IpNet>,
     /// Whether peers on a Unix socket send a header.
     pub from_unix: bool,
@@ -86,10 +87,10 @@ pub struct RedirectToHttps {
 /// `mode`, `user` and `group` of a bind.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SocketAccess {
-    /// Permission bits of the socket file. None: set by the umask.
+    /// Permission bits of the socket file. None: determined by the umask.
     pub mode: Option<u32>,
-    /// Owner of the socket file. None: the user that binds it.
+    /// Owner of the socket file. None: the user that binds the socket.
     pub user: Option<String>,
-    /// Group of the socket file. None: the group that binds it.
+    /// Group of the socket file. None: the group that binds the socket.
     pub group: Option<String>,
 }

@@ -1,6 +1,7 @@
 //! Errors of a configuration, each with its location in the file, rendered in the style of rustc.
 //!
-//! Independent of keys and types. Created by the reader and by [`Source`](super::Source).
+//! Does not depend on particular keys or types. The reader and [`Source`](super::Source) create the
+//! errors.
 
 use std::fmt;
 use std::ops::Range;
@@ -13,7 +14,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet}
 pub(super) struct File {
     pub(super) name: String,
     pub(super) text: String,
-    /// Offset of each line.
+    /// Byte offset of the start of each line.
     lines: Vec<usize>,
 }
 
@@ -24,7 +25,7 @@ impl File {
         Self { name, text, lines }
     }
 
-    /// Returns the line number of a byte offset, from 1.
+    /// Returns the line number of a byte offset, counted from 1.
     pub(super) fn line(&self, at: usize) -> usize {
         self.lines.partition_point(|start| *start <= at)
     }
@@ -33,7 +34,7 @@ impl File {
 /// Range of bytes in a file's text.
 pub(super) type Span = Range<usize>;
 
-/// The basis of a diagnostic.
+/// What a diagnostic is based on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ground {
     /// Something that is in the file.
@@ -65,7 +66,7 @@ impl Diagnostic {
         }
     }
 
-    /// Creates an error of the file as a whole.
+    /// Creates an error that concerns the file as a whole.
     pub(super) fn without_place(message: impl Into<String>) -> Self {
         Self {
             span: None,
@@ -85,13 +86,13 @@ impl Diagnostic {
         self
     }
 
-    /// Adds a second location that explains the first.
+    /// Adds a second location, which explains the error.
     pub(super) fn context(mut self, span: Span, label: impl Into<String>) -> Self {
         self.context = Some((span, label.into()));
         self
     }
 
-    /// Sets the advice on how to correct it.
+    /// Sets the advice on how to correct the error.
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
@@ -110,8 +111,8 @@ impl Diagnostic {
         renderer.render(&[group])
     }
 
-    /// Passes only the lines that are shown to the renderer, which would otherwise index the whole
-    /// file for each error.
+    /// Passes to the renderer only the lines that it shows. It would otherwise index the whole file
+    /// for each error.
     fn snippet<'a>(
         &'a self,
         file: &'a File,
@@ -144,8 +145,8 @@ impl Diagnostic {
     }
 }
 
-/// Moves a span to character boundaries. A parser's span can point past the end or, in a broken
-/// file, into a character.
+/// Moves a span to character boundaries. A parser's span can point past the end of the text or, in
+/// a broken file, into the middle of a character.
 fn clamp(text: &str, span: &Span) -> Span {
     let start = text.floor_char_boundary(span.start);
     let end = text.ceil_char_boundary(span.end.max(start));
@@ -162,7 +163,8 @@ pub struct Errors {
 }
 
 impl Errors {
-    /// Creates the list, in the order of the file, without duplicates of location and message.
+    /// Creates the list, sorted by location. If several errors have the same location and message,
+    /// keeps one of them.
     pub(super) fn new(file: &Arc<File>, mut diagnostics: Vec<Diagnostic>) -> Self {
         diagnostics.sort_by_key(|d| d.span.as_ref().map(|span| (span.start, span.end)));
         diagnostics.dedup_by(|a, b| a.span == b.span && a.message == b.message);
@@ -178,7 +180,8 @@ impl Errors {
         self.diagnostics.len()
     }
 
-    /// Adds the errors of `other`, which must be of the same file, in the order of the file.
+    /// Adds the errors of `other`, which must concern the same file, and sorts all errors by
+    /// location.
     pub fn merge(&mut self, other: Errors) {
         self.diagnostics.extend(other.diagnostics);
         let start = |d: &Diagnostic| d.span.as_ref().map(|span| span.start);

@@ -1,5 +1,5 @@
-//! Advice for unknown keys: other proxies' spellings, keys of another table, typing errors. Owns
-//! the names of the tables; reads no values.
+//! Advice for unknown keys: other proxies' spellings, keys of another table, and misspelled keys.
+//! Owns the names of the tables; reads no values.
 
 mod foreign;
 
@@ -48,7 +48,7 @@ pub(super) enum Section {
 }
 
 impl Section {
-    /// Returns its path as written in the manual.
+    /// Returns the table's path as written in the manual.
     pub(super) fn documented_path(self) -> &'static str {
         match self {
             Section::Top => "",
@@ -87,7 +87,7 @@ impl Section {
     }
 }
 
-/// Keys with the tables that they belong to: path of the table in the manual, and key.
+/// All keys, each with the table that it belongs to: the table's path in the manual, and the key.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("", "max_connections"),
     ("", "workers"),
@@ -217,7 +217,8 @@ fn word(words: &[(&str, &'static str)], text: &str) -> Option<&'static str> {
     Some(found.1)
 }
 
-/// Converts to lowercase, and replaces `-` and blanks, which other proxies use, by `_`.
+/// Converts to lowercase, and replaces `-` and blanks by `_`, because other proxies spell keys in
+/// several ways.
 fn normalized(text: &str) -> String {
     text.to_lowercase().replace(['-', ' '], "_")
 }
@@ -229,7 +230,7 @@ pub(super) fn new_name(section: Section, name: &str) -> Option<&'static str> {
     Some(found.2)
 }
 
-/// Returns advice about a key that `section` does not have. `known` are the keys that it has.
+/// Returns advice about a key that `section` does not have. `known` lists the keys that it has.
 pub(super) fn unknown_key(section: Section, name: &str, known: &[&str]) -> String {
     let normal = normalized(name);
     if let Some(key) = known.iter().find(|key| **key == normal) {
@@ -272,8 +273,8 @@ pub(super) fn unknown_key(section: Section, name: &str, known: &[&str]) -> Strin
     }
 }
 
-/// Returns advice for timeouts in another form, such as `server_timeout` or `timeout_server` for
-/// `timeout.server`.
+/// Returns advice for a timeout that is spelled in another way, such as `server_timeout` or
+/// `timeout_server` for `timeout.server`.
 fn timeout_word(here: &str, normal: &str) -> Option<String> {
     let word = normal
         .strip_suffix("_timeout")
@@ -291,8 +292,8 @@ fn timeout_word(here: &str, normal: &str) -> Option<String> {
     Some(belongs(here, table, key))
 }
 
-/// Says where `key` belongs. A `table` below `here` is written relative to it, any other from the
-/// top.
+/// Says where `key` belongs. If `table` is below `here`, its path is written relative to `here`;
+/// otherwise it is written in full.
 fn belongs(here: &str, table: &str, key: &str) -> String {
     let below = table.strip_prefix(here).and_then(|rest| {
         if here.is_empty() {
@@ -308,7 +309,7 @@ fn belongs(here: &str, table: &str, key: &str) -> String {
     }
 }
 
-/// Returns advice for a table that was given as something else.
+/// Returns advice for a value that must be a table but is not.
 pub(super) fn table_form(section: Section, path: &str) -> String {
     match section {
         Section::Router => "write `router.plugin = \"host-suffix\"`".to_owned(),
@@ -336,14 +337,14 @@ pub(super) fn table_form(section: Section, path: &str) -> String {
     }
 }
 
-/// Returns the candidate that `text` was probably meant to be.
+/// Returns the candidate that the user probably meant by `text`.
 pub(super) fn closest<'c>(text: &str, candidates: &[&'c str]) -> Option<&'c str> {
     let score = |candidate: &&'c str| (strsim::jaro_winkler(text, candidate), *candidate);
     let best = candidates
         .iter()
         .map(score)
         .max_by(|a, b| a.0.total_cmp(&b.0));
-    // Below this score, Jaro-Winkler matches words that merely share letters.
+    // With a lower threshold, Jaro-Winkler would match words that merely share letters.
     best.filter(|(score, _)| *score > 0.84)
         .map(|(_, candidate)| candidate)
 }

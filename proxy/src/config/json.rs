@@ -1,4 +1,4 @@
-//! Conversion of a plugin's TOML table to the JSON that the plugin receives.
+//! Converts a plugin's TOML table to the JSON that the plugin receives.
 
 use serde_json::{Map, Number, Value};
 use toml::Spanned;
@@ -9,7 +9,7 @@ use super::reader::Report;
 
 /// Converts `value`. Values that JSON cannot represent are reported and become null.
 ///
-/// A date or time becomes text (RFC 3339). The TOML parser bounds the nesting.
+/// A date or time becomes a string (RFC 3339). The TOML parser limits the nesting.
 pub(super) fn from_toml(value: &Spanned<DeValue<'_>>, path: &str, report: &Report) -> Value {
     match value.get_ref() {
         DeValue::String(text) => Value::String(text.to_string()),

@@ -1,5 +1,5 @@
-//! Parses JSON into the same tree as TOML, with the location of each key and value, so that both
-//! are read in the same way.
+//! Parses JSON into the same tree as TOML, with the location of each key and value. Both formats
+//! can then be read in the same way.
 
 use std::borrow::Cow;
 
@@ -9,9 +9,9 @@ use toml::de::{DeArray, DeTable, DeValue};
 
 use super::diagnostic::{Diagnostic, Span};
 
-/// Parses `text`, which must be an object. Mistakes are reported and left out.
+/// Parses `text`, which must be an object. Invalid values are reported and left out.
 ///
-/// The JSON parser bounds the nesting.
+/// The JSON parser limits the nesting.
 pub(super) fn parse(text: &str) -> (Spanned<DeTable<'_>>, Vec<Diagnostic>) {
     let fail = |error| (Spanned::new(0..0, DeTable::new()), vec![error]);
     match serde_json::from_str::<Value>(text) {
@@ -39,8 +39,8 @@ pub(super) fn parse(text: &str) -> (Spanned<DeTable<'_>>, Vec<Diagnostic>) {
     (Spanned::new(0..text.len(), tree), scanner.errors)
 }
 
-/// Converts the parser's error. The location is cut from the message, because the diagnostic shows
-/// it.
+/// Converts the parser's error. Removes the location from its message, because the diagnostic shows
+/// the location.
 fn syntax_error(text: &str, error: &serde_json::Error) -> Diagnostic {
     let before = text.split_inclusive('\n').take(error.line().max(1) - 1);
     let start: usize = before.map(str::len).sum();
@@ -51,7 +51,7 @@ fn syntax_error(text: &str, error: &serde_json::Error) -> Diagnostic {
     diagnostic.label(message.to_owned())
 }
 
-/// Scans a text that is known to be valid JSON.
+/// Scans text that is known to be valid JSON.
 struct Scanner<'t> {
     text: &'t str,
     at: usize,
@@ -59,7 +59,7 @@ struct Scanner<'t> {
 }
 
 impl<'t> Scanner<'t> {
-    /// Reads the next value, which belongs to the key `path`.
+    /// Reads the next value. `path` is the key that it belongs to.
     fn value(&mut self, path: &str) -> Option<Spanned<DeValue<'t>>> {
         let start = self.skip_blanks();
         let value = match self.peek() {
@@ -112,7 +112,8 @@ impl<'t> Scanner<'t> {
         array
     }
 
-    /// Moves to the next element of an array or object. Returns false at its end, which is `close`.
+    /// Moves to the next element of an array or object. Returns false at the closing bracket,
+    /// `close`.
     fn next_element(&mut self, close: u8) -> bool {
         self.skip_blanks();
         if self.peek() == b',' {

@@ -1,8 +1,9 @@
-//! Typed access to the tree of a TOML file that collects errors instead of stopping.
+//! Typed access to the tree of a TOML file. Errors are collected; the first one does not stop the
+//! reading.
 //!
 //! A [`Table`] returns its keys by name and finally reports the keys that were not read. An
-//! [`Entry`] returns its value as a type. The keys of Pointsman's configuration are in `sections`,
-//! not here.
+//! [`Entry`] returns its value as a type. The module does not define the keys of Pointsman's
+//! configuration; `sections` does.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -21,7 +22,7 @@ use super::units;
 #[derive(Default)]
 pub(super) struct Report {
     diagnostics: RefCell<Vec<Diagnostic>>,
-    /// Every key that was looked up, so that a test can compare the keys with the manual.
+    /// Every key that was looked up. A test compares these keys with the manual.
     known: RefCell<BTreeSet<String>>,
 }
 
@@ -40,11 +41,11 @@ impl Report {
 pub(super) struct Table<'a> {
     report: &'a Report,
     section: Section,
-    /// Path such as `frontend.www.timeout`; empty for the file itself.
+    /// Path of the table, such as `frontend.www.timeout`; empty for the file itself.
     pub(super) path: String,
     /// Location to underline if a key is missing.
     pub(super) span: Span,
-    /// Entries that were not read yet, in the order of the file.
+    /// Entries that have not been read yet, in the order of the file.
     entries: Vec<Entry<'a>>,
     known: Vec<&'static str>,
 }
@@ -53,11 +54,11 @@ pub(super) struct Table<'a> {
 #[derive(Clone)]
 pub(super) struct Entry<'a> {
     report: &'a Report,
-    /// Path such as `frontend.www.timeout.client`.
+    /// Path of the key, such as `frontend.www.timeout.client`.
     pub(super) path: String,
     /// The last part of `path`; empty for an element of an array.
     pub(super) name: &'a str,
-    /// Location of the key, or of the element of an array.
+    /// Location of the key, or of the array element.
     pub(super) key: Span,
     value: &'a Spanned<DeValue<'a>>,
 }
@@ -104,7 +105,7 @@ impl<'a> Table<'a> {
     }
 
     /// Removes and returns the key `name`, or reports that it is missing. `example` is a line that
-    /// adds it.
+    /// would add the key.
     pub(super) fn require(&mut self, name: &'static str, example: &str) -> Option<Entry<'a>> {
         let entry = self.take(name);
         if entry.is_none() {
@@ -113,13 +114,13 @@ impl<'a> Table<'a> {
         entry
     }
 
-    /// Returns whether the file has the key `name`, unless it was already taken.
+    /// Returns whether the file has the key `name` and the key has not been taken yet.
     pub(super) fn has(&self, name: &str) -> bool {
         self.entries.iter().any(|entry| entry.name == name)
     }
 
-    /// Reports an error for each of `names` that the file has. The caller must take these keys
-    /// later. `why` follows the key's path in the message.
+    /// Reports an error for each key in `names` that the file has. The caller must still take these
+    /// keys. `why` follows the key's path in the message.
     pub(super) fn reject(&self, names: &[&str], why: &str) {
         for entry in &self.entries {
             if names.contains(&entry.name) {
@@ -130,7 +131,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Reports that `name` is missing here.
+    /// Reports that this table has no key `name`. `example` is a line that would add the key.
     pub(super) fn missing(&self, name: &str, example: &str) {
         let (place, label) = match self.path.as_str() {
             "" => ("the file".to_owned(), String::new()),
@@ -142,7 +143,7 @@ impl<'a> Table<'a> {
             .push(diagnostic.absent().help(format!("add {example}")));
     }
 
-    /// Reports that this table is empty. `example` is a line that corrects this.
+    /// Reports that this table is empty. `example` is a line that would correct the mistake.
     pub(super) fn empty(&self, example: &str) {
         let message = format!("`{}` is empty", self.path);
         let diagnostic =
@@ -156,16 +157,17 @@ impl<'a> Table<'a> {
         self.take(name)?.table(section)
     }
 
-    /// Removes and returns every remaining key of a table whose keys are names that the user
-    /// chooses.
+    /// Removes and returns all remaining keys of a table in which the user chooses the names of the
+    /// keys.
     pub(super) fn take_all(&mut self) -> Vec<Entry<'a>> {
         let documented = self.section.documented_path().to_owned();
         self.report.known.borrow_mut().insert(documented);
         std::mem::take(&mut self.entries)
     }
 
-    /// Removes the key `name`. Returns its value as read by `read`, or `default` if it is absent or
-    /// wrong. A wrong value is reported by `read`, and the configuration is refused.
+    /// Removes the key `name` and reads its value by `read`. Returns `default` if the key is absent
+    /// or its value is wrong. `read` must report a wrong value, so that the configuration is
+    /// refused.
     pub(super) fn value_or<T>(
         &mut self,
         name: &'static str,
@@ -231,7 +233,7 @@ impl<'a> Entry<'a> {
     fn wrong_type(&self, wanted: &str, help: &str) {
         let found = kind(self.value());
         let what = format!("must be {wanted}, not {found}");
-        // A table spans all lines below its header, so underline only its key.
+        // The span of a table covers all lines below its header, so underline only its key.
         let diagnostic = match self.value() {
             DeValue::Table(_) => self.key_error(format!("`{}` {what}", self.path)),
             _ => self.error(&what),
@@ -254,7 +256,7 @@ impl<'a> Entry<'a> {
         matches!(self.value(), DeValue::Table(_))
     }
 
-    /// Returns the value as text; `example` is used in the error.
+    /// Returns the value as a string. `example` is used in the error.
     pub(super) fn text(&self, example: &str) -> Option<&'a str> {
         if let DeValue::String(text) = self.value() {
             return Some(text.as_ref());
@@ -288,7 +290,7 @@ impl<'a> Entry<'a> {
         number
     }
 
-    /// Returns the value, text with a unit of time, as a duration in `range`.
+    /// Returns the value as a duration in `range`. The value must be a string with a unit of time.
     pub(super) fn duration(&self, range: RangeInclusive<Duration>) -> Option<Duration> {
         let read = match self.value() {
             DeValue::String(text) => units::duration(text),
@@ -313,7 +315,8 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// Returns the value, text with a unit of size, in bytes; it must be in `range`.
+    /// Returns the value as a number of bytes in `range`. The value must be a string with a unit of
+    /// size.
     pub(super) fn size(&self, range: RangeInclusive<u64>) -> Option<u64> {
         let read = match self.value() {
             DeValue::String(text) => units::size(text),
@@ -338,7 +341,7 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// Returns the percentage, which must be text with a `%` and be in `range`.
+    /// Returns the value as a percentage in `range`. The value must be a string with a `%`.
     pub(super) fn percent(&self, range: RangeInclusive<u32>) -> Option<u32> {
         let read = match self.value() {
             DeValue::String(text) => units::percent(text),

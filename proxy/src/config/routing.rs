@@ -7,17 +7,17 @@ use http::HeaderName;
 /// `[frontend.NAME.routing]`: settings of the router as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Routing {
-    /// The part of a request's body that the router waits for. Default none: it waits for no body.
+    /// The part of a request's body that the router waits for. None, the default: the router does
+    /// not wait for a body.
     pub body: Option<RoutingBody>,
-    /// Maximum number of router calls for one request. The router is called again after each choice
-    /// that failed before any part of the request reached a server. Default
-    /// [`DEFAULT_MAX_ATTEMPTS`].
+    /// Maximum number of router calls for one request. If a choice fails before any part of the
+    /// request has reached a server, the router is called again. Default [`DEFAULT_MAX_ATTEMPTS`].
     pub max_attempts: u32,
-    /// Response header that says which stage decided what. Default none.
+    /// Response header field that says which stage decided what. Default none.
     pub explain_header: Option<HeaderName>,
 }
 
-/// Default of [`Routing::max_attempts`]: one alternative choice.
+/// Default of [`Routing::max_attempts`]: the first choice and one alternative.
 pub const DEFAULT_MAX_ATTEMPTS: u32 = 2;
 
 impl Default for Routing {
@@ -39,14 +39,14 @@ pub struct RoutingBody {
     pub wait: Duration,
     /// Media types of bodies that the router waits for. Default `application/json`.
     pub types: Vec<MediaRange>,
-    /// The treatment of a request whose body is longer. Default [`TooLarge::Reject`].
+    /// What happens to a request whose body is longer. Default [`TooLarge::Reject`].
     pub too_large: TooLarge,
 }
 
 impl RoutingBody {
-    /// Returns whether the router waits for a body with these `Content-Type` lines.
+    /// Returns whether the router waits for a body with these `Content-Type` values.
     pub fn is_for<'v>(&self, mut types: impl Iterator<Item = &'v [u8]>) -> bool {
-        // With two of them, it is unknown which one the server uses.
+        // If there are two values, it is unknown which one the server uses.
         let (Some(content_type), None) = (types.next(), types.next()) else {
             return false;
         };
@@ -68,7 +68,7 @@ impl Default for RoutingBody {
     }
 }
 
-/// The treatment of a request whose body is longer than [`RoutingBody::size`].
+/// What happens to a request whose body is longer than [`RoutingBody::size`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TooLarge {
     /// Reject it with 413.
@@ -87,7 +87,8 @@ pub struct MediaRange {
 }
 
 impl MediaRange {
-    /// Parses a media range. Returns `None` if the text has neither form (RFC 9110, section 8.3.1).
+    /// Parses a media range. Returns `None` if the text is neither `type/subtype` nor `type/*` (RFC
+    /// 9110, section 8.3.1).
     pub(super) fn parse(text: &str) -> Option<MediaRange> {
         let (kind, subtype) = text.split_once('/')?;
         let is_token = |text: &str| {

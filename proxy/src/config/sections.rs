@@ -29,22 +29,22 @@ use super::{
     LogFormat, LogLevel, LogTarget, Server, Source, Tls,
 };
 
-/// Longest timeout. A year stands in for no timeout at all.
+/// Longest timeout. A timeout of a year has the same effect as none.
 const MAX_TIMEOUT: Duration = Duration::from_hours(365 * 24);
 
-/// Range of timeouts. A timeout of zero would end everything before it starts.
+/// Range of timeouts. A timeout of zero would end every operation before it starts.
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=MAX_TIMEOUT;
 
-/// Range of waits, which can be skipped altogether.
+/// Range of waits. Unlike a timeout, a wait can be zero.
 const WAIT: RangeInclusive<Duration> = Duration::ZERO..=MAX_TIMEOUT;
 
-/// Number of workers. More threads than any machine has cores is a mistake.
+/// Number of workers. A number beyond the cores of any machine is a mistake.
 const WORKERS: RangeInclusive<u64> = 1..=4096;
 
-/// Length of a backlog. `listen(2)` takes an int, but some kernels keep only 16 bits of it.
+/// Length of a backlog. `listen(2)` takes an int, but some kernels use only 16 bits of it.
 const BACKLOG: RangeInclusive<u64> = 1..=65_535;
 
-/// Number of field lines of a head. Parsing allocates a table of that many spans.
+/// Number of field lines of a head. Parsing allocates a table with one span for each line.
 const HEADERS: RangeInclusive<u64> = 1..=4096;
 
 /// Size of a head, which is kept in memory as a whole.
@@ -53,12 +53,12 @@ const HEADER_SIZE: RangeInclusive<u64> = 1024..=16 * 1024 * 1024;
 /// Size of a body.
 const BYTES: RangeInclusive<u64> = 0..=i64::MAX as u64;
 
-/// Memory of a compiler. With less it cannot compile anything.
+/// Memory of a compiler. A compiler with less memory cannot compile any plugin.
 const COMPILE_MEMORY: RangeInclusive<u64> = 64 << 20..=1 << 40;
 
 const COMPILE_TIME: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
 
-/// Size of a plugin's file. Larger ones do not fit the memory of any compiler.
+/// Size of a plugin's file. No compiler has enough memory for a larger file.
 const PLUGIN_SIZE: RangeInclusive<u64> = 1024..=1 << 30;
 
 const CONNECTIONS: RangeInclusive<u64> = 1..=u32::MAX as u64;
@@ -72,13 +72,13 @@ const HTTP_REUSE: [(&str, HttpReuse); 3] = [
     ("always", HttpReuse::Always),
 ];
 
-/// Longest name of a frontend, backend or server. Every log line contains such names.
+/// Longest name of a frontend, backend or server. Such names appear in every log line.
 const MAX_NAME: usize = 128;
 
-/// Reads the whole file. Returns what could be read, and all mistakes.
+/// Reads the whole file. Returns the part that could be read, and all mistakes.
 ///
 /// # Errors
-/// If the text is not TOML, because its contents cannot be relied on then.
+/// If the text is not TOML: its contents are then not reliable.
 pub(super) fn read(source: &Source) -> Result<(Config, Option<Errors>), Errors> {
     let (tree, syntax) = source.tree();
     let report = Report::default();
@@ -94,7 +94,7 @@ pub(super) fn read(source: &Source) -> Result<(Config, Option<Errors>), Errors> 
     }
 }
 
-/// Returns the keys that [`read`] knows, for the tables in `source`.
+/// Returns the keys that [`read`] looks up in the tables that `source` has.
 #[cfg(test)]
 pub(super) fn known_keys(source: &Source) -> std::collections::BTreeSet<String> {
     let (tree, _) = source.tree();
@@ -107,7 +107,7 @@ pub(super) fn known_keys(source: &Source) -> std::collections::BTreeSet<String> 
     report.into_parts().1
 }
 
-/// Reads a servers file from its tree and its syntax errors.
+/// Reads a servers file from its parsed tree and its syntax errors.
 ///
 /// # Errors
 /// All mistakes in the file.
@@ -135,7 +135,7 @@ struct Named<'n> {
 
 struct Reader<'a> {
     report: &'a Report,
-    /// Directory that relative paths start at.
+    /// Directory that relative paths are resolved against.
     directory: &'a Path,
 }
 
@@ -290,7 +290,7 @@ fn compile(mut table: Table<'_>) -> Compile {
     compile
 }
 
-/// Reads a whole number of 32 bits.
+/// Reads a whole number that fits in 32 bits.
 fn whole(entry: &Entry<'_>, range: RangeInclusive<u32>) -> Option<u32> {
     let (least, most) = range.into_inner();
     u32::try_from(entry.integer(least.into()..=most.into())?).ok()

@@ -1,7 +1,7 @@
-//! The text of a configuration, kept so that later errors can be shown in it.
+//! The text of a configuration, kept so that errors found later can be shown in it.
 //!
-//! The tree is parsed again for each error. Errors are rare, and a tree that borrows from the text
-//! next to it could not be moved.
+//! The text is parsed again for each error. Errors are rare. A stored tree would have to borrow
+//! from the text next to it, and such a value could not be moved.
 
 use std::collections::HashSet;
 use std::fs;
@@ -14,11 +14,11 @@ use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostic, Errors, File, Ground, Span};
 
-/// Longest file, in bytes: ten thousand backends fit in a tenth of it.
+/// Longest file, in bytes. Ten thousand backends fit in a tenth of it.
 const MAX_FILE: u64 = 16 << 20;
 
-/// The text that a [`Config`](super::Config) was read from. Errors that are found later are shown
-/// in it, such as a plugin's error about its table, or a plugin's file that is missing.
+/// The text that a [`Config`](super::Config) was read from. Errors found later are shown in it: for
+/// example, a plugin refuses its table, or a plugin's file is missing.
 #[derive(Debug, Clone)]
 pub struct Source {
     path: PathBuf,
@@ -34,7 +34,7 @@ impl Source {
         }
     }
 
-    /// Returns the path of the file, as it was given.
+    /// Returns the path of the file, as the caller gave it.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -44,7 +44,7 @@ impl Source {
         &self.file.text
     }
 
-    /// Returns the value at `key_path`, if it is text.
+    /// Returns the value at `key_path`, if it is a string.
     pub(super) fn text_at(&self, key_path: &[&str]) -> Option<String> {
         let (tree, _) = self.tree();
         let (last, tables) = key_path.split_last()?;
@@ -52,13 +52,14 @@ impl Source {
         Some(table.get(*last)?.get_ref().as_str()?.to_owned())
     }
 
-    /// Returns the directory of the file, at which relative paths start; empty for the current one.
+    /// Returns the directory of the file, against which relative paths are resolved. Empty for the
+    /// current directory.
     pub fn directory(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new(""))
     }
 
-    /// Returns the key of the plugin at this position of a frontend's router: `router` if that is a
-    /// single table, `router[1]` in a list.
+    /// Returns the key of the plugin at this position of a frontend's router: `router` for a single
+    /// table, or `router[1]` for an element of a list.
     pub fn stage_key(&self, frontend: &str, position: usize) -> String {
         let (tree, _) = self.tree();
         let router = find(tree.get_ref(), &["frontend", frontend, "router"]);
@@ -68,12 +69,12 @@ impl Source {
         }
     }
 
-    /// Creates the error of the plugin at this position of the router of `frontend` about its own
-    /// table.
+    /// Creates the error for a plugin that refuses its own table. The plugin is at this position of
+    /// the router of `frontend`.
     ///
     /// `message` can start with a path and `": "`, as in `rules[0].backend: no backend of this
-    /// name`. Then the key is underlined, or as much of the path as the file has. Any other message
-    /// is shown at the router.
+    /// name`. Then the key at that path is underlined, or the longest part of the path that the
+    /// file has. For any other message, the router is underlined.
     pub fn plugin_error(&self, frontend: &str, position: usize, message: &str) -> Errors {
         let (tree, _) = self.tree();
         let key = self.stage_key(frontend, position);
@@ -95,8 +96,8 @@ impl Source {
     }
 
     /// Creates an error at the key `key_path`, such as `["backend", "www", "server", "a"]` or
-    /// `["frontend", "www", "bind[0]"]`, or at as much of it as the file has. `help` says how to
-    /// correct it.
+    /// `["frontend", "www", "bind[0]"]`. If the file does not have the key, the error is at the
+    /// longest part of the path that it has. `help` says how to correct the mistake.
     pub fn key_error(&self, key_path: &[&str], message: &str, help: Option<&str>) -> Errors {
         let (tree, _) = self.tree();
         let place = find(tree.get_ref(), key_path);
@@ -118,7 +119,7 @@ impl Source {
         table.is_some_and(|table| table.contains_key(*last))
     }
 
-    /// Creates an error of the file as a whole; `help` says what to do.
+    /// Creates an error that concerns the file as a whole. `help` says what to do.
     pub fn file_error(&self, message: String, help: &str) -> Errors {
         let diagnostic = Diagnostic::without_place(message).help(help);
         Errors::new(&self.file, vec![diagnostic])
@@ -141,14 +142,14 @@ impl Source {
         Errors::new(&self.file, vec![diagnostic])
     }
 
-    /// Returns the tree and its syntax errors.
+    /// Parses the text and returns the tree and its syntax errors.
     pub(super) fn tree(&self) -> (Spanned<DeTable<'_>>, Vec<Diagnostic>) {
         let (tree, errors) = DeTable::parse_recoverable(&self.file.text);
         let diagnostic = |error| syntax_error(&self.file.text, error);
         (tree, errors.iter().map(diagnostic).collect())
     }
 
-    /// Fails with all errors, if there are any.
+    /// Returns all errors, if there are any.
     pub(super) fn check(
         &self,
         syntax: &[Diagnostic],
@@ -182,7 +183,7 @@ impl Source {
     }
 }
 
-/// Reads the file at `path`. Errors call it `what`.
+/// Reads the file at `path`. `what` names the file in errors.
 pub(super) fn read(path: &Path, what: &str) -> Result<String, Errors> {
     let fail = |text: String, diagnostic| {
         let source = Source::new(path, text);
@@ -206,7 +207,7 @@ pub(super) fn read(path: &Path, what: &str) -> Result<String, Errors> {
     })
 }
 
-/// Converts the parser's error: its expectation becomes the label, and advice is added.
+/// Converts the parser's error: what the parser expected becomes the label, and advice is added.
 fn syntax_error(text: &str, error: &toml::de::Error) -> Diagnostic {
     let span = error.span().unwrap_or(0..0);
     let found = text.get(span.clone()).unwrap_or_default();
@@ -249,16 +250,15 @@ fn haproxy_section(text: &str) -> Option<Span> {
     found
 }
 
-/// A location in the tree, and the table at it.
+/// A location in the tree, and the table at that location.
 #[derive(Clone)]
 struct Place<'a> {
-    /// None stands for the file as a whole.
+    /// `None` stands for the file as a whole.
     span: Option<Span>,
     table: Option<&'a DeTable<'a>>,
 }
 
-/// Returns the location to underline for a key: its value if that is a single word or number, else
-/// the key.
+/// Returns the location to underline for a key: its value if that is a scalar, else the key.
 fn place<'a>(key: Span, value: &'a Spanned<DeValue<'a>>) -> Place<'a> {
     match value.get_ref() {
         DeValue::Table(table) => Place {
@@ -276,7 +276,7 @@ fn place<'a>(key: Span, value: &'a Spanned<DeValue<'a>>) -> Place<'a> {
     }
 }
 
-/// Follows `path` as far as it exists. A name can end in the position of an array element.
+/// Follows `path` as far as it exists. A name can end with an array index, such as `bind[0]`.
 fn find<'a>(tree: &'a DeTable<'a>, path: &[&str]) -> Place<'a> {
     let mut here = Place {
         span: None,
@@ -302,8 +302,8 @@ fn find<'a>(tree: &'a DeTable<'a>, path: &[&str]) -> Place<'a> {
     here
 }
 
-/// Follows a textual path, such as `rules[0].backend`, as far as it exists. Returns `None` if not
-/// even its first key exists. Keys can contain dots: the longest matching key is used.
+/// Follows a path in text form, such as `rules[0].backend`, as far as it exists. Returns `None` if
+/// not even its first key exists. Keys can contain dots, so the longest matching key is used.
 fn find_path<'a>(tree: &'a DeTable<'a>, path: &str) -> Option<Place<'a>> {
     let fits = |key: &str| {
         let rest = path.strip_prefix(key)?;
@@ -326,7 +326,8 @@ fn find_in_value<'a>(here: Place<'a>, value: &'a Spanned<DeValue<'a>>, rest: &st
             let (index, rest) = rest.split_once(']')?;
             let element = array.get(index.parse::<usize>().ok()?)?;
             let mut here = place(element.span(), element);
-            // An element has no key. For a table, its opening brace or header is underlined.
+            // An array element has no key. If it is a table, its opening brace or header is
+            // underlined.
             if here.table.is_some() {
                 here.span = Some(element.span());
             }

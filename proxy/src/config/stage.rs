@@ -4,11 +4,12 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Maximum number of stages of one router. Each can call a plugin, one after the other.
+/// Maximum number of stages of one router. A request can need a call of each stage, one after the
+/// other.
 pub const MAX_STAGES: usize = 16;
 
-/// Default of [`Stage::max_faults`]: a few requests that no test covered do not make a plugin
-/// broken.
+/// Default of [`Stage::max_faults`]. A plugin that fails on a few unusual requests is not
+/// considered broken.
 pub const DEFAULT_MAX_FAULTS: u32 = 20;
 
 /// Default of [`Stage::fault_window`].
@@ -24,23 +25,23 @@ pub struct Stage {
     pub plugin: PluginSource,
     /// The plugin's own table as JSON; `{}` if there is none.
     pub config: serde_json::Value,
-    /// The handling of a request on which the plugin fails. Default [`OnFault::Reject`].
+    /// What happens to a request on which the plugin fails. Default [`OnFault::Reject`].
     pub on_fault: OnFault,
-    /// Number of faults within [`fault_window`](Self::fault_window) that take a version out of
-    /// service. Default [`DEFAULT_MAX_FAULTS`].
+    /// Number of faults within [`fault_window`](Self::fault_window) after which a version is taken
+    /// out of service. Default [`DEFAULT_MAX_FAULTS`].
     pub max_faults: u32,
     /// Period in which faults are counted. Default [`DEFAULT_FAULT_WINDOW`].
     pub fault_window: Duration,
     /// How long an instance of the plugin is used. Default [`Isolation::Instance`].
     pub isolation: Isolation,
-    /// Whether a changed plugin file is put into service. Default true.
+    /// Whether a change to the plugin's file is put into service automatically. Default true.
     pub watch: bool,
     /// Limits on the plugin's resources.
     pub limits: Limits,
 }
 
 impl Stage {
-    /// Returns whether the plugin's purpose is to refuse requests, but a fault lets them through.
+    /// Returns whether the plugin exists to refuse requests, but requests pass if it fails.
     pub fn fails_open(&self) -> bool {
         let refuses = self.plugin == PluginSource::Bundled("address-list".to_owned());
         refuses && self.on_fault != OnFault::Reject
@@ -77,7 +78,7 @@ impl fmt::Display for StageId {
 pub enum PluginSource {
     /// One of [`BUNDLED_PLUGINS`](super::BUNDLED_PLUGINS).
     Bundled(String),
-    /// A file. A relative path starts at the directory of the configuration file.
+    /// A file. A relative path is resolved against the directory of the configuration file.
     File(PathBuf),
 }
 
@@ -90,14 +91,15 @@ pub enum Isolation {
     Request,
 }
 
-/// The handling of a request on which the plugin fails.
+/// What happens to a request on which the plugin fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnFault {
-    /// It is rejected with 503.
+    /// The request is rejected with 503.
     Reject,
-    /// It goes to the frontend's default backend, which must be set.
+    /// The request goes to the frontend's default backend, which must be set.
     DefaultBackend,
-    /// The next stage decides. After the last stage, it goes to the frontend's default backend.
+    /// The next stage decides. If there is no next stage, the request goes to the frontend's
+    /// default backend.
     Next,
 }
 
@@ -105,7 +107,7 @@ impl OnFault {
     /// All variants.
     pub const ALL: [OnFault; 3] = [OnFault::Reject, OnFault::DefaultBackend, OnFault::Next];
 
-    /// Returns its name in the configuration.
+    /// Returns the variant's name in the configuration.
     pub fn name(self) -> &'static str {
         match self {
             OnFault::Reject => "reject",
@@ -122,15 +124,16 @@ pub struct Limits {
     pub deadline: Duration,
     /// Maximum processor time to instantiate and configure the plugin. Default 5 s.
     pub configure_deadline: Duration,
-    /// Maximum size of one instance in bytes: memories, tables, globals, and the proxy's own data
-    /// for it. Default 64 MiB.
+    /// Maximum size of one instance, in bytes: memories, tables, globals, and the proxy's own data
+    /// for the instance. Default 64 MiB.
     pub memory: u64,
     /// Maximum number of bytes that one call can make the host allocate. Default 1 MiB.
     pub host_memory: u64,
-    /// Maximum size of the matchers of one version in bytes, for all workers together. Default 64
+    /// Maximum size of the matchers of one version, in bytes. All workers share them. Default 64
     /// MiB.
     pub questions: u64,
-    /// Maximum size of a response that the plugin makes, fields and body, in bytes. Default 64 KiB.
+    /// Maximum size of a response that the plugin returns, in bytes, for fields and body together.
+    /// Default 64 KiB.
     pub response: u64,
 }
 

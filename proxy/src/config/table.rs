@@ -1,4 +1,4 @@
-//! `[table.NAME]`: the operator's tables.
+//! `[table.NAME]`: tables that the operator provides.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ pub struct Table {
     pub name: String,
     /// File of the table, which is reloaded whenever it changes.
     pub file: PathBuf,
-    /// Format of the file, by its name.
+    /// Format of the file, determined by the file's name.
     pub format: TableFormat,
     /// Permitted values. Default [`TableValues::Any`].
     pub values: TableValues,

@@ -1,4 +1,5 @@
-//! Tests of the whole reader: values, defaults, the manual, and that no text panics.
+//! Tests of the whole reader: values and defaults, agreement with the manual, and no panic on any
+//! text.
 
 mod backend;
 mod manuals;
@@ -252,7 +253,7 @@ fn the_manual_has_every_key_and_no_other() {
         .filter_map(|l| l.split_once(']'))
         .map(|(key, _)| key.to_owned());
     let mut documented: BTreeSet<String> = rows.chain(headings).collect();
-    // Tables that contain only named tables have no heading in the manual.
+    // The manual has no heading for tables that contain only named tables.
     let parents = ["frontend", "backend", "backend.NAME.server", "tls", "table"];
     documented.extend(parents.map(str::to_owned));
     let missing: Vec<_> = known.difference(&documented).collect();
@@ -263,7 +264,7 @@ fn the_manual_has_every_key_and_no_other() {
     );
 }
 
-/// Checks which part of `HAPROXY` is underlined for a plugin's message.
+/// Checks which part of `HAPROXY` is underlined for a message of a plugin.
 #[test]
 fn a_plugin_error_is_shown_where_it_belongs() {
     let check = |text: &str, message: &str, underlined: &str, title: &str| {
@@ -385,7 +386,7 @@ fn a_file_that_cannot_be_read_is_an_error() {
     );
 }
 
-/// The work is proportional to the length of the text, not to its square.
+/// The work must be proportional to the length of the text, not to its square.
 #[test]
 fn a_long_file_of_errors_is_reported_whole() {
     let lines: Vec<_> = (0..2000).map(|i| format!("key{i} = {i}")).collect();
@@ -394,7 +395,7 @@ fn a_long_file_of_errors_is_reported_whole() {
     assert!(errors.to_string().contains("pointsman.toml:2000:1"));
 }
 
-/// Parses the text and renders the result in every way.
+/// Parses `text` and renders the result in every way; must not panic.
 fn survive(text: &str) {
     match parse(Path::new("p.toml"), text.to_owned()) {
         Err(errors) => assert!(!errors.to_string().is_empty() && !errors.styled().is_empty()),

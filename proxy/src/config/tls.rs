@@ -1,24 +1,24 @@
-//! `[tls.NAME]`: certificates and rules for TLS with clients; `server.NAME.tls` for servers.
+//! `[tls.NAME]`: certificates and rules for TLS with clients. `server.NAME.tls`: TLS with servers.
 
 use std::path::PathBuf;
 
-/// `[tls.NAME]`: TLS with the clients of the binds that name it.
+/// `[tls.NAME]`: TLS with clients, for the binds that name this table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
     /// Name: letters, digits and `-_.:`.
     pub name: String,
     /// Certificates, chosen by SNI; an exact name takes precedence over a wildcard. Can be empty
-    /// only with `acme`.
+    /// only if `acme` is set.
     pub certificates: Vec<CertificateFiles>,
-    /// Whether to refuse clients whose SNI is missing or matches no certificate.
+    /// Whether clients are refused if their SNI is missing or matches no certificate.
     ///
-    /// Default false: the first certificate is presented.
+    /// Default false: such clients get the first certificate.
     pub strict_sni: bool,
-    /// Accepted versions; at least one. Default both.
+    /// Accepted versions of TLS; at least one. Default both.
     pub versions: Vec<TlsVersion>,
     /// Protocols for ALPN, the preferred one first.
     ///
-    /// None: `h2` and `http/1.1` in frontends that speak HTTP, none in others.
+    /// None: `h2` and `http/1.1` in frontends that use HTTP, no protocols in others.
     pub alpn: Option<Vec<String>>,
     /// Client authentication. None: clients are not asked for certificates.
     pub client_certificates: Option<ClientCertificates>,
@@ -31,7 +31,7 @@ pub struct Tls {
 pub struct CertificateFiles {
     /// PEM: the certificate, followed by its chain.
     pub certificate: PathBuf,
-    /// PEM: its private key.
+    /// PEM: the private key of the certificate.
     pub key: PathBuf,
     /// DER: an OCSP response to staple.
     pub ocsp: Option<PathBuf>,
@@ -66,8 +66,8 @@ pub struct Acme {
     pub contact: Vec<String>,
     /// URL of the ACME server's directory.
     pub directory: String,
-    /// PEM: the authorities that the ACME server's own certificate is verified against. None: those
-    /// of the system.
+    /// PEM: the authorities against which the ACME server's own certificate is verified. None: the
+    /// authorities of the system.
     pub ca: Option<PathBuf>,
     /// Directory that stores accounts and certificates.
     pub storage: PathBuf,
@@ -88,19 +88,20 @@ pub enum AcmeChallenge {
 /// `server.NAME.tls`: TLS with a server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ServerTls {
-    /// PEM: the authorities that the server's certificate is verified against. None: those of the
-    /// system.
+    /// PEM: the authorities against which the server's certificate is verified. None: the
+    /// authorities of the system.
     pub ca: Option<PathBuf>,
-    /// Name to send as SNI and to require in the certificate. None: the host of the address.
+    /// Name that is sent as SNI and that the server's certificate must contain. None: the host of
+    /// the address.
     pub server_name: Option<String>,
     /// Client certificate, presented if the server asks for one.
     pub certificate: Option<CertificateFiles>,
-    /// Whether any certificate is accepted. An attacker on the network path can then read and
+    /// Whether any certificate is accepted. If so, an attacker on the network path can read and
     /// change everything. Default false.
     pub danger_accept_invalid: bool,
 }
 
-/// HTTP version that is used with a server.
+/// HTTP version used with a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     /// HTTP/1.1.
@@ -109,7 +110,7 @@ pub enum Protocol {
     Http2,
     /// HTTP/2 without TLS, by prior knowledge.
     H2c,
-    /// Over TLS: HTTP/2 if the server agrees to it by ALPN, else HTTP/1.1.
+    /// With TLS: HTTP/2 if the server selects it by ALPN, else HTTP/1.1.
     Negotiated,
 }
 

@@ -1,4 +1,4 @@
-//! Parsing and formatting of durations, sizes and percentages with a unit. Pure functions.
+//! Parses and formats durations, sizes and percentages, all with a unit. Pure functions.
 
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ const FOREIGN_DURATION_UNITS: &[(&str, &str)] = &[
     ("days", "d"),
 ];
 
-/// The reason that a text is not a duration, size or percentage.
+/// Reason why a string is not a duration, size or percentage.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct UnitError {
     /// The mistake; shown next to the underlined text.
@@ -75,7 +75,7 @@ impl UnitError {
     }
 }
 
-/// Parses `"500ms"`, `"5s"`, `"1h30m"`: whole numbers, each with its unit, longest first.
+/// Parses `"500ms"`, `"5s"`, `"1h30m"`: whole numbers, each with its unit, the longest unit first.
 pub(super) fn duration(text: &str) -> Result<Duration, UnitError> {
     let mut rest = text;
     let mut total: u64 = 0;
@@ -177,7 +177,7 @@ pub(super) fn percent(text: &str) -> Result<u32, UnitError> {
             UnitError::new("no `%` at the end", PERCENT_FORM)
         });
     };
-    // `parse` alone would accept a sign.
+    // `parse` alone would accept a `+` sign.
     if number.is_empty() || !number.chars().all(|c| c.is_ascii_digit()) {
         return Err(UnitError::new("not a whole number", PERCENT_FORM));
     }
@@ -192,7 +192,8 @@ pub(super) fn bare_percent(number: &str) -> UnitError {
     UnitError::new("no `%`", format!("write `\"{number}%\"`"))
 }
 
-/// Splits off digits and the letters after them. The unit is empty at the end of the text.
+/// Splits off the leading digits and the letters after them. The unit is empty if the text ends
+/// after the digits.
 fn number_and_unit<'t>(
     text: &'t str,
     form: &'static str,
@@ -224,7 +225,7 @@ fn number_and_unit<'t>(
     Ok((number, unit, tail))
 }
 
-/// Formats a duration in its longest whole unit, as [`duration`] parses it.
+/// Formats a duration in the longest unit that gives a whole number, for [`duration`] to parse.
 pub(super) fn show_duration(duration: Duration) -> String {
     let nanos = duration.as_nanos();
     if nanos == 0 {
@@ -237,7 +238,7 @@ pub(super) fn show_duration(duration: Duration) -> String {
     format!("{}{name}", nanos / u128::from(*unit))
 }
 
-/// Formats a size in its largest whole unit, as [`size`] parses it.
+/// Formats a size in the largest unit that gives a whole number, for [`size`] to parse.
 pub(super) fn show_size(bytes: u64) -> String {
     let unit = SIZE_UNITS
         .iter()

@@ -1,4 +1,4 @@
-//! Certificates from ACME servers: first those on disk, then new ones as they are issued.
+//! Certificates from ACME servers: at first those on disk, later the ones that are newly issued.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,18 +15,18 @@ struct Publisher(Arc<Sites>);
 
 impl Publish for Publisher {
     fn publish(&self, site: &str, identity: &Identity) {
-        // An unknown site means that a reload has just removed it.
+        // If the site is unknown, a reload has just removed it.
         let _ = self.0.put(site, identity.clone());
     }
 }
 
-/// Creates the manager of the process's orders. It orders nothing until it is started.
+/// Creates the manager of this process's ACME orders. It places no orders until it is started.
 pub(super) fn manager(sites: &Arc<Sites>, http: Arc<HttpChallenges>) -> Manager {
     let publisher = Arc::new(Publisher(Arc::clone(sites)));
     Manager::new(http, Arc::clone(sites.challenges()), publisher)
 }
 
-/// Returns every `[tls.NAME]` with `acme` that a bind names.
+/// Returns every `[tls.NAME]` that has `acme` and that a bind names.
 pub(super) fn ordered(config: &Config) -> impl Iterator<Item = (&str, &Acme)> {
     let is_named = |name: &str| {
         let mut binds = config.frontends.iter().flat_map(|frontend| &frontend.bind);
@@ -36,8 +36,8 @@ pub(super) fn ordered(config: &Config) -> impl Iterator<Item = (&str, &Acme)> {
     named.filter_map(|tls| Some((tls.name.as_str(), tls.acme.as_ref()?)))
 }
 
-/// Reads the certificates on disk of sites that are new or have another `acme` section than in
-/// `active`. Blocks.
+/// Reads certificates from disk, for the sites that are new or whose `acme` section differs from
+/// that in `active`. Blocks.
 pub(super) fn stored(config: &Config, active: Option<&Config>) -> Vec<(String, Identity)> {
     let is_new = |name: &str, acme: &Acme| {
         let known = active.and_then(|active| active.tls(name)?.acme.as_ref());
@@ -54,8 +54,8 @@ pub(super) fn check(config: &Config, source: &Source) -> Vec<Errors> {
     let mut mistakes = Vec::new();
     let mut folders: HashMap<_, (&str, &Acme)> = HashMap::new();
     for (name, acme) in ordered(config) {
-        // Two such sites share one file, and each would replace the other's certificate again and
-        // again.
+        // Two sites with the same first name share one file. Each would replace the other's
+        // certificate again and again.
         let first = acme.names.first().map(|name| name.to_ascii_lowercase());
         let folder = (&acme.storage, &acme.directory, first);
         let (other, known) = *folders.entry(folder).or_insert((name, acme));
@@ -65,7 +65,7 @@ pub(super) fn check(config: &Config, source: &Source) -> Vec<Errors> {
                 "use the same names in both, put a different name first, or set another storage";
             mistakes.push(source.key_error(&["tls", name, "acme", "names"], &message, Some(help)));
         }
-        // If the proxy is started as root, it creates the folder for the user.
+        // If the proxy is started as root, it creates the directory for the configured user.
         let is_provided = config.user.is_some() && !acme.storage.exists();
         if !is_provided && let Err(error) = acme::check_storage(acme) {
             let key = ["tls", name, "acme", "storage"];

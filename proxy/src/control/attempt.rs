@@ -1,8 +1,8 @@
-//! Preparation of a change, which holds no lock and can take long.
+//! Preparation of a change. It can take long, but holds no lock.
 //!
-//! Publishing holds the lock of the state only briefly, to compare the change with what happened
-//! meanwhile. A change that a later request has overtaken is refused. A change that was prepared
-//! for another configuration is prepared again.
+//! Publishing holds the lock of the state only briefly, to check whether other changes were
+//! published in the meantime. A change is refused if a later request has been completed first. A
+//! change that was prepared for another configuration is prepared again.
 
 use tokio::sync::Semaphore;
 
@@ -14,11 +14,11 @@ use crate::rollout::task::LoadTask;
 use crate::rollout::ticket::Ticket;
 use crate::worker::DrainState;
 
-/// Maximum number of times that a change is prepared: it is prepared again after each reload that
-/// comes in between.
+/// Maximum number of times that a change is prepared. It is prepared again if a reload is published
+/// in the meantime.
 pub(super) const MAX_ATTEMPTS: usize = 8;
 
-/// The result of slow work for one stage, with the permit for the work. Dropped after it is
+/// The result of slow work for one stage, with the permit for the work. Dropped after the result is
 /// published.
 pub(super) struct Attempt<'a, T> {
     pub(super) task: LoadTask,

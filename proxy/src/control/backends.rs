@@ -1,4 +1,4 @@
-//! The backends in service, as plugins see them.
+//! The backends in service, in the form that plugins see.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Certificates that change on disk, and those that are about to expire.
+//! Certificates whose files change on disk, and certificates that are about to expire.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -6,27 +6,27 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::{Control, blocking};
 use crate::sites::{CertificateSource, CertificateState, Refreshed, SiteState};
 
-/// How long before a certificate expires a warning is logged, once for each: time to plan, to act,
-/// and to be woken up.
+/// Remaining validity at which a warning is logged, once for each value. The three values leave
+/// time to plan, to act, and to alert an operator.
 const WARNINGS: [Duration; 3] = [
     Duration::from_hours(14 * 24),
     Duration::from_hours(7 * 24),
     Duration::from_hours(24),
 ];
-/// How often certificates are checked, and thus the longest delay of a warning.
+/// Interval between checks of the certificates, and thus the longest delay of a warning.
 const INTERVAL: Duration = Duration::from_hours(1);
 
 /// The result of reading files that changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Taken {
-    /// There is nothing to do until they change again.
+    /// There is nothing to do until the files change again.
     Done,
-    /// Reading them again may succeed.
+    /// Another attempt to read the files may succeed.
     TryAgain,
 }
 
 impl Control {
-    /// Loads the files of a `[tls.NAME]` if they have changed and match each other.
+    /// Loads the files of a `[tls.NAME]` if they have changed and are consistent with one another.
     pub(super) async fn refresh_site(&self, name: &str) -> Taken {
         let sites = self.sites();
         let read = {
@@ -37,7 +37,7 @@ impl Control {
             })
         };
         match read.await {
-            // An error means that the configuration no longer names this site.
+            // `Err` means that the configuration no longer names this site.
             Ok((Err(_) | Ok(Refreshed::Unchanged), _)) => Taken::Done,
             Ok((Ok(Refreshed::Replaced), sites)) => {
                 let site = sites.iter().find(|site| site.name == name);
@@ -133,7 +133,7 @@ fn left(certificate: &CertificateState, now: SystemTime) -> Option<Duration> {
         .ok()
 }
 
-/// Returns how many warnings are due; an expired certificate counts as one more.
+/// Returns how many of the [`WARNINGS`] are due, plus one if the certificate has expired.
 fn stage(certificate: &CertificateState, now: SystemTime) -> usize {
     let Some(left) = left(certificate, now) else {
         return WARNINGS.len() + 1;
@@ -141,8 +141,8 @@ fn stage(certificate: &CertificateState, now: SystemTime) -> usize {
     WARNINGS.iter().filter(|limit| left <= **limit).count()
 }
 
-/// Returns the certificates to warn about now. `warned` maps a site and a fingerprint to the number
-/// of warnings that were due at the last check.
+/// Returns the certificates to warn about now. `warned` maps each site and fingerprint to the
+/// number of warnings that were due at the last check.
 fn due(
     sites: &[SiteState],
     warned: &mut HashMap<(String, Box<str>), usize>,
@@ -205,7 +205,7 @@ mod tests {
         check(&sites, end - 1, &[]);
         check(&sites, end + 1, &["a"]);
         check(&sites, end + DAY, &[]);
-        // A new certificate replaces the first one.
+        // A new certificate replaces the one that has expired.
         sites[0].certificates[0] = certificate("c", end + 8 * DAY);
         check(&sites, end + DAY, &["c"]);
         sites[0].certificates.remove(0);

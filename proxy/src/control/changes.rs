@@ -1,4 +1,4 @@
-//! Changes under way: their order, and how many of each kind are prepared at the same time.
+//! Changes in preparation: their order, and how many of each kind are prepared at the same time.
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -13,7 +13,7 @@ pub(super) struct Changes {
     pub(super) reloads: Semaphore,
     /// Permits for loads that may compile.
     pub(super) loads: Semaphore,
-    /// Permits for restarts of kept versions, which never wait for a compiler.
+    /// Permits for restarting retired versions. Restarts never wait for a compiler.
     pub(super) restarts: Semaphore,
 }
 

@@ -11,16 +11,16 @@ use crate::rollout::loader::VersionError;
 use crate::tables::{self, SaveError};
 use crate::telemetry::TelemetryError;
 
-/// Reason why nothing was changed.
+/// Reason why a change had no effect.
 #[derive(Debug, Error)]
 pub enum ChangeError {
     /// There is no such frontend, or it has no router.
     #[error("there is no frontend `{0}` with a router")]
     NoRouter(String),
-    /// The frontend has no such stage; the names are those that it has.
+    /// The frontend has no such stage. The list contains the names of its stages.
     #[error("frontend `{}` has no `{}` in its router; it has {}", .0.frontend, .0.name, listed(.1))]
     NoStage(StageId, Vec<String>),
-    /// The frontend has several stages, and none was named.
+    /// The frontend has several stages, and the request names none of them.
     #[error("frontend `{frontend}` has several plugins: name {}", addresses(.frontend, .stages))]
     WhichStage {
         /// The frontend's name.
@@ -45,26 +45,26 @@ pub enum ChangeError {
     NoneStarts {
         /// The stage that the versions belong to.
         stage: StageId,
-        /// The number of each version, with the reason.
+        /// The number of each version, with the reason why it could not be started.
         refusals: Vec<(u32, VersionError)>,
     },
-    /// A later request was completed first.
+    /// A request that was made later was completed first.
     #[error(
         "a later change of `{stage}`, to version {version}, was completed first and stays in force"
     )]
     Overtaken {
         /// The stage that both requests change.
         stage: StageId,
-        /// The version that was put into service or on trial meanwhile.
+        /// The version that was put into service or on trial in the meantime.
         version: u32,
     },
-    /// A later reload was completed first.
+    /// A reload that was requested later was completed first.
     #[error("a later reload was completed first and stays in force")]
     OvertakenByReload,
     /// The trial was aborted before it began.
     #[error("the trial of `{0}` was aborted before it began")]
     Aborted(StageId),
-    /// Other changes intervened in every attempt.
+    /// Every attempt was outdated by other changes before it could be published.
     #[error("other changes intervened in every attempt: try again")]
     Busy,
     /// The rollout cannot end as requested.
@@ -85,13 +85,13 @@ pub enum ChangeError {
     /// Something that the configuration names is missing or invalid.
     #[error(transparent)]
     Prepare(#[from] PrepareError),
-    /// The log could not be reopened, so writing would continue into a rotated file.
+    /// The log could not be reopened, so lines would still be written to a rotated file.
     #[error("the log file cannot be reopened, so log lines still go to the old one")]
     Log(#[source] TelemetryError),
-    /// A step of the process failed: binding a socket, or starting a successor.
+    /// A step that involves the process itself failed: binding a socket, or starting a successor.
     #[error(transparent)]
     Process(Box<dyn std::error::Error + Send + Sync>),
-    /// The work panicked, for example in the compiler: a bug of this program.
+    /// The work panicked, for example in the compiler. This is a bug in this program.
     #[error("internal error: {0}")]
     Panicked(String),
     /// The process is stopping.
@@ -100,7 +100,8 @@ pub enum ChangeError {
 }
 
 impl ChangeError {
-    /// Returns whether the target of the change is gone, or the process is stopping.
+    /// Returns whether the change failed because its target no longer exists or the process is
+    /// stopping.
     pub(super) fn is_gone(&self) -> bool {
         matches!(
             self,
@@ -124,7 +125,7 @@ fn listed(names: &[String]) -> String {
     quoted.collect::<Vec<_>>().join(", ")
 }
 
-/// Formats stages as `FRONTEND/STAGE`, the form that requests use.
+/// Formats stages as `FRONTEND/STAGE`, as they are named in requests.
 fn addresses(frontend: &str, names: &[String]) -> String {
     let addresses = names.iter().map(|name| format!("`{frontend}/{name}`"));
     addresses.collect::<Vec<_>>().join(" or ")

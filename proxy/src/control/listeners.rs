@@ -1,6 +1,6 @@
 //! Listening sockets of a configuration, in the form that the workers receive.
 //!
-//! Plain values: bound by `process`, distributed to the workers by `control`.
+//! Plain values. `process` binds the sockets, and `control` distributes them to the workers.
 
 use std::collections::HashMap;
 

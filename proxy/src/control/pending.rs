@@ -5,7 +5,7 @@
 use crate::config::StageId;
 use crate::rollout::ticket::Ticket;
 
-/// Trials that are being prepared. Kept so that they can be aborted before they begin.
+/// Trials that are being prepared. They are recorded so that they can be aborted before they begin.
 #[derive(Debug, Default)]
 pub(super) struct PendingTrials(Vec<PendingTrial>);
 

@@ -1,10 +1,11 @@
-//! A configuration with everything that it names: plugins loaded and tried out, server names
-//! resolved.
+//! A configuration together with everything that it names: plugins that were loaded and tried out,
+//! and server names that were resolved.
 //!
-//! Created before the workers start, and again for each reload, off the worker threads. Reuses what
-//! has not changed: a cluster by its backend's name, servers and endpoints as `upstream::cluster`
-//! finds them, and a version by its frontend and the name of its stage, wherever that stage is in
-//! the router. Opens no socket and publishes nothing.
+//! Created before the workers start, and again for each reload, off the worker threads. Parts that
+//! have not changed are reused. A cluster is identified by its backend's name. Servers and
+//! endpoints are identified as in `upstream::cluster`. A version is identified by its frontend and
+//! the name of its stage, whatever the stage's position in the router. Opens no socket and
+//! publishes nothing.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
@@ -39,7 +40,7 @@ pub struct Prepared {
     pub(super) sites: Arc<Sites>,
     /// Certificates to commit; None once they are committed.
     next_sites: Option<PreparedSites>,
-    /// Certificates found on disk, for sites that order theirs by ACME.
+    /// Certificates found on disk, for sites that get their certificates by ACME.
     stored: Vec<(String, Identity)>,
     live: Arc<dyn Backends>,
     pub(super) tables: Arc<Tables>,
@@ -51,15 +52,15 @@ pub struct Prepared {
     compiler: Compiler,
     events: Events,
     pub(super) keeper: Keeper,
-    /// Inputs of the keeper; None once it runs.
+    /// Inputs of the keeper; None once it has been started.
     keeper_inputs: Option<KeeperInputs>,
     /// When this configuration was requested.
     order: Ticket,
-    /// When the configuration was requested that this one follows.
+    /// When the preceding configuration was requested.
     base: Ticket,
 }
 
-/// The channel for events of the workers.
+/// The channel for the workers' events.
 #[derive(Debug)]
 struct Events {
     sender: mpsc::UnboundedSender<WorkerEvent>,
@@ -75,8 +76,8 @@ pub(super) struct ActiveConfig {
     pub(super) config: Config,
     pub(super) clusters: Vec<Arc<Cluster>>,
     pub(super) sites: Arc<Sites>,
-    /// The backends as plugins see them. Replaced when the names of the backends or the tables
-    /// change: plugins are then configured again.
+    /// The backends as plugins see them. Replaced if the names of the backends or the tables
+    /// change; plugins are then configured again.
     pub(super) live: Arc<dyn Backends>,
     pub(super) tables: Arc<Tables>,
     pub(super) versions: Versions,
@@ -84,14 +85,14 @@ pub(super) struct ActiveConfig {
     pub(super) compiler: Compiler,
     pub(super) keeper: Keeper,
     pub(super) events: mpsc::UnboundedSender<WorkerEvent>,
-    /// Number of workers. Kept, because the machine's number of cores may have changed since.
+    /// Number of workers. Stored because the number of cores may have changed since the start.
     pub(super) workers: usize,
 }
 
 /// Reason why a configuration cannot run.
 #[derive(Debug, Error)]
 pub enum PrepareError {
-    /// Something that it names is missing or does not fit; lists every mistake.
+    /// Something that the configuration names is missing or invalid. Contains every mistake.
     #[error("{0}")]
     Config(Errors),
     /// Plugins cannot run on this machine.
@@ -100,7 +101,7 @@ pub enum PrepareError {
     /// Random numbers for TLS are not available.
     #[error(transparent)]
     Tickets(#[from] TicketError),
-    /// A version was put on trial while a reload that would end the trial was prepared.
+    /// A version was put on trial during the preparation of a reload that would end the trial.
     #[error(transparent)]
     OnTrial(#[from] OnTrial),
 }
@@ -118,7 +119,8 @@ impl Prepared {
         Prepared::following(config, source, compiler, None)
     }
 
-    /// Prepares a configuration that follows `active` and was requested at `order`. Blocks.
+    /// Prepares a configuration that follows `active`. `order` is the ticket of its request.
+    /// Blocks.
     ///
     /// # Errors
     /// Same as [`new`](Self::new), and [`PrepareError::OnTrial`].
@@ -169,12 +171,12 @@ impl Prepared {
         let next_tables = prepare_tables(&config, &source, active, &mut mistakes);
         let tables = visible_tables(&config, next_tables.as_ref());
         let live = visible_backends(&config, &clusters, &tables, active);
-        // Without a plugin there is nothing to reserve address space for.
+        // Without a router, there are no plugins to reserve address space for.
         let has_router = config.stages().next().is_some();
         let loader = active.and_then(|active| active.loader.clone());
         let loader = match loader.filter(|loader| loader.has_room_for(&config)) {
-            // All stages move to a new engine so that the old one can be freed: each engine
-            // reserves much address space.
+            // Each engine reserves much address space. All stages move to the new engine so that
+            // the old one can be freed.
             None if has_router => Some(Arc::new(Loader::try_new(&config, workers, compiler)?)),
             loader => loader,
         };
@@ -245,7 +247,7 @@ impl Prepared {
             })
     }
 
-    /// Puts its certificates into force.
+    /// Puts the prepared certificates into force.
     pub(super) fn commit_sites(&mut self) -> Committed {
         let committed = match self.next_sites.take() {
             Some(prepared) => self.sites.commit(prepared),
@@ -260,7 +262,7 @@ impl Prepared {
         committed
     }
 
-    /// Puts its tables, which follow those of `active`, into force. Returns the changes.
+    /// Puts the prepared tables into force in place of those in `active`. Returns the changes.
     pub(super) fn commit_tables(&mut self, active: Option<&Tables>) -> Vec<Change> {
         let Some(prepared) = self.next_tables.take() else {
             return Vec::new();
@@ -270,7 +272,7 @@ impl Prepared {
         committed.changes
     }
 
-    /// Returns the certificates of the process.
+    /// Returns the TLS sites of the process.
     pub fn sites(&self) -> &Sites {
         &self.sites
     }
@@ -280,30 +282,32 @@ impl Prepared {
         &self.config
     }
 
-    /// Takes the receiver of the workers' events. None if taken already, or if the configuration
-    /// follows another.
+    /// Takes the receiver of the workers' events. None if it has been taken already, or if this is
+    /// not the first configuration.
     pub fn take_events(&mut self) -> Option<mpsc::UnboundedReceiver<WorkerEvent>> {
         self.events.receiver.take()
     }
 
-    /// Takes the keeper's inputs. None if taken already, or if the configuration follows another.
+    /// Takes the keeper's inputs. None if they have been taken already, or if this is not the first
+    /// configuration.
     pub fn take_keeper(&mut self) -> Option<KeeperInputs> {
         self.keeper_inputs.take()
     }
 
-    /// Hands its clusters to the keeper.
+    /// Hands the clusters to the keeper.
     pub(super) fn keep(&self) {
         let clusters = self.clusters.iter();
         let clusters = clusters.map(|config| Arc::clone(&config.cluster)).collect();
         self.keeper.keep(clusters);
     }
 
-    /// Returns the loader of versions of this configuration; None if it has no router.
+    /// Returns the loader of plugin versions; None if no frontend of this configuration has a
+    /// router.
     pub(super) fn loader(&self) -> Option<&Loader> {
         self.loader.as_deref()
     }
 
-    /// Turns this into the configuration in force, once `workers` have its routers.
+    /// Turns this into the configuration in force. Called once `workers` workers have its routers.
     pub(super) fn activate(self, versions: Versions, workers: usize) -> (ActiveConfig, Source) {
         let active = ActiveConfig {
             order: self.order,
@@ -339,7 +343,8 @@ impl Mistakes {
 fn visible_tables(config: &Config, prepared: Option<&PreparedTables>) -> Arc<Tables> {
     match prepared {
         Some(prepared) => Arc::clone(prepared.tables()),
-        // The configuration is refused anyway: plugins are only tried out.
+        // A table is wrong, so the configuration is refused. Plugins are tried out only to find
+        // their mistakes.
         None => Arc::new(Tables::without_entries(&config.tables)),
     }
 }
@@ -352,14 +357,15 @@ fn visible_backends(
     active: Option<&ActiveConfig>,
 ) -> Arc<dyn Backends> {
     match active {
-        // Nothing has changed that `configure` can query about backends and tables.
+        // Nothing that `configure` can query about backends and tables has changed.
         Some(active)
             if has_same_names(&active.config, config) && Arc::ptr_eq(&active.tables, tables) =>
         {
             Arc::clone(&active.live)
         }
         _ if clusters.len() == config.backends.len() => Arc::new(LiveBackends::new(clusters)),
-        // A backend has no address, so the configuration is refused: plugins are only tried out.
+        // A backend has no address, so the configuration is refused. Plugins are tried out only to
+        // find their mistakes.
         _ => Arc::new(ConfiguredBackends::new(config)),
     }
 }
@@ -385,13 +391,13 @@ fn prepare_tables(
     }
 }
 
-/// Collects the names of the backends, for many lookups.
+/// Collects the names of the backends into a set, for fast lookups.
 fn backend_names(config: &Config) -> HashSet<&str> {
     let backends = config.backends.iter();
     backends.map(|backend| backend.name.as_str()).collect()
 }
 
-/// Locates an error of a table in the configuration file.
+/// Shows an error of a table at its location in the configuration file.
 pub fn locate_table(config: &Config, source: &Source, name: &str, error: &TableError) -> Errors {
     let table = config.tables.iter().find(|table| table.name == name);
     let file = table.map_or_else(String::new, |table| table.file.display().to_string());
@@ -429,7 +435,7 @@ fn resolve(
     clusters
 }
 
-/// Locates an error of a server in the configuration file.
+/// Shows an error of a server at its location in the configuration file.
 fn locate_server(source: &Source, backend: &str, error: &ServerError) -> Errors {
     match error {
         ServerError::Resolve {
@@ -472,7 +478,7 @@ fn has_same_names(active: &Config, now: &Config) -> bool {
     active == now
 }
 
-/// Locates the mistake of a certificate in the configuration file.
+/// Shows the mistake of a certificate at its location in the configuration file.
 fn locate_certificate(config: &Config, source: &Source, mistake: &Mistake) -> Errors {
     let site = mistake.site.as_str();
     let is_list = source.has_key(&["tls", site, "certificates"]);

@@ -14,12 +14,12 @@ use crate::sites::Committed;
 use crate::telemetry::TelemetryError;
 use crate::worker::Command;
 
-/// A reload under way.
+/// A reload in progress.
 #[derive(Debug)]
 pub struct Reload<'a> {
     control: &'a Control,
     ticket: Ticket,
-    /// Result of reopening the log. The first call of [`prepare`](Self::prepare) takes it.
+    /// Result of reopening the log. The first call of [`prepare`](Self::prepare) takes the result.
     reopened: Result<(), TelemetryError>,
     attempts: usize,
     _permit: Permit<'a>,
@@ -30,18 +30,20 @@ pub struct Reload<'a> {
 pub enum Published {
     /// The configuration is in force.
     InForce,
-    /// Another change came in between: prepare the configuration again.
+    /// Another change was published in the meantime, so the configuration must be prepared again.
     Stale,
 }
 
 impl Control {
-    /// Begins a reload. If others are under way, the one that was requested last stays in force.
+    /// Begins a reload. If several reloads are in progress, the one that was requested last stays
+    /// in force.
     ///
     /// # Errors
     /// [`ChangeError::Stopping`].
     pub async fn begin_reload(&self) -> Result<Reload<'_>, ChangeError> {
         let ticket = self.begin()?;
-        // A rotated log file is released even if the configuration turns out to be wrong.
+        // Reopen the log first. A rotated file is then released even if the configuration turns out
+        // to be wrong.
         let telemetry = Arc::clone(&self.0.handles.telemetry);
         let reopened = blocking(move || telemetry.reopen()).await?;
         let permit = self.permit(&self.0.changes.reloads).await?;
@@ -65,8 +67,8 @@ impl Control {
 }
 
 impl Reload<'_> {
-    /// Reads the configuration file again, and loads and resolves what it names. Also returns the
-    /// changed keys that keep their old values because they require a restart.
+    /// Reads the configuration file again, and loads and resolves everything that it names. Also
+    /// returns the changed keys that keep their old values because they require a restart.
     ///
     /// # Errors
     /// [`ChangeError`].
@@ -139,7 +141,7 @@ impl Reload<'_> {
             listeners.announce();
         }
         for (worker, config) in workers.iter().zip(configs) {
-            // If a worker is gone, it is stopping.
+            // If the channel is closed, the worker is stopping.
             let _ = worker.send(Command::Apply(config));
         }
         let tables = Arc::clone(&state.active.tables);
@@ -155,8 +157,9 @@ impl Reload<'_> {
         Ok(Published::InForce)
     }
 
-    /// Checks that no later reload is in force. Releases the lock afterwards, which is safe: only
-    /// reloads change the order, and `process` publishes one at a time.
+    /// Checks that no reload with a later request is in force. The lock is released before the
+    /// caller publishes. That is safe: only reloads change the order, and `process` publishes one
+    /// reload at a time.
     fn ensure_latest(&self) -> Result<(), ChangeError> {
         if self.control.state().active.order > self.ticket {
             return Err(ChangeError::OvertakenByReload);

@@ -12,18 +12,19 @@ use crate::upstream::Cluster;
 use crate::worker::{Command, FrontendConfig, WorkerConfig, WorkerInputs};
 
 impl Control {
-    /// Returns the configuration of a worker that replaces a failed one and receives its `inputs`.
-    /// `listeners` are its sockets by frontend, each with its `bind`.
+    /// Returns the configuration of a worker that replaces a failed worker and inherits its
+    /// `inputs`. `listeners` are the failed worker's sockets by frontend, each with its `bind`.
     ///
-    /// Does not wait for plugins: instances that take long to start are provided later. Until then,
-    /// requests that need one follow `on_fault`.
+    /// Does not wait for plugins. Instances that take long to create are provided later; until
+    /// then, requests that need them are handled as `on_fault` says.
     pub fn configure_again(
         &self,
         inputs: &mut WorkerInputs,
         mut listeners: HashMap<String, Vec<(String, Listener)>>,
     ) -> WorkerConfig {
         let state = self.state();
-        // The state in force includes these commands; later ones are applied on top of it.
+        // The state already includes the queued commands. Commands that are sent later apply on top
+        // of it.
         while inputs.commands.try_recv().is_ok() {}
         let own = inputs.workers.own;
         let mut frontends = Vec::new();

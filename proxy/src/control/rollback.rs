@@ -1,6 +1,6 @@
-//! Rollback: on request, and automatically from a version that fails.
+//! Rollback: on request, or automatically from a version that fails.
 //!
-//! A kept version is restarted from its compiled code, so a rollback never waits for a compiler.
+//! A retired version is restarted from its compiled code, so a rollback never waits for a compiler.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::rollout::ticket::Ticket;
 use crate::rollout::versions::{Cause, RetiredVersion, TrialEnd};
 use crate::router::version::Version;
 
-/// Reason why a stage goes back.
+/// Reason for a rollback.
 #[derive(Debug, Clone, Copy)]
 enum Reason {
     /// An operator requested it.
@@ -25,7 +25,7 @@ enum Reason {
 }
 
 impl Control {
-    /// Goes back to version `number`. Without a number, goes back to the last good version before
+    /// Rolls back to version `number`. Without a number, rolls back to the last good version before
     /// the active one that can be started.
     ///
     /// # Errors
@@ -57,7 +57,7 @@ impl Control {
             .await
     }
 
-    /// Goes back from version `number`, which had too many faults. Returns None if that version is
+    /// Rolls back from version `number`, which had too many faults. Returns None if that version is
     /// no longer in service.
     ///
     /// # Errors
@@ -76,7 +76,7 @@ impl Control {
         }
     }
 
-    /// Goes back to the first of these versions that can be started.
+    /// Rolls back to the first of these versions that can be started.
     async fn go_back(
         &self,
         stage: &StageId,
@@ -135,7 +135,7 @@ impl Control {
                 Reason::Faults(_) => {}
                 Reason::Request(ticket) => {
                     state.ensure_latest(stage, ticket)?;
-                    // The version may have been put back into service meanwhile.
+                    // Another request may have put the version back into service in the meantime.
                     if let Some(version) = self.confirm(&mut state, stage, number, ticket) {
                         return Ok(version);
                     }
@@ -157,7 +157,7 @@ impl Control {
 }
 
 impl Control {
-    /// Keeps a version that is already in service, and ends any trial next to it.
+    /// Keeps version `number` if it is in service already, and ends any trial of another version.
     fn confirm(
         &self,
         state: &mut State,
@@ -168,7 +168,7 @@ impl Control {
         let versions = &mut state.active.versions;
         let version = versions.confirm(stage, number, ticket)?;
         let workers = &self.0.handles.workers;
-        // An error means that there is no trial.
+        // Fails only if there is no trial.
         let _ = versions.drop_rollout(workers, stage, None, TrialEnd::Superseded);
         Some(version)
     }

@@ -1,4 +1,4 @@
-//! Rollouts: started next to the active version, promoted, aborted.
+//! Starts, promotes and aborts rollouts of a version next to the active one.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::rollout::versions::TrialEnd;
 use crate::router::rollout::{Mode, Rollout, Share};
 use crate::router::version::Version;
 
-/// The trial or load that was aborted.
+/// What was aborted.
 #[derive(Debug)]
 pub enum Aborted {
     /// The trial of this version.
@@ -21,7 +21,7 @@ pub enum Aborted {
     Pending,
 }
 
-/// Registration of a trial that is being prepared; ends when dropped.
+/// Registers a trial that is being prepared. Dropping the value removes the registration.
 struct Pending<'a>(&'a Control, Ticket);
 
 impl Drop for Pending<'_> {
@@ -31,8 +31,8 @@ impl Drop for Pending<'_> {
 }
 
 impl Control {
-    /// Starts a rollout of `plugin`, or of the configured plugin if `plugin` is None, next to the
-    /// active version. Replaces a rollout under way.
+    /// Starts a rollout of `plugin` next to the active version. If `plugin` is None, uses the
+    /// configured plugin. Replaces a rollout in progress.
     ///
     /// # Errors
     /// Same as [`swap`](Self::swap), and [`ChangeError::Aborted`].
@@ -76,7 +76,7 @@ impl Control {
         Err(ChangeError::Busy)
     }
 
-    /// Promotes the version on trial to active.
+    /// Makes the version on trial the active one.
     ///
     /// # Errors
     /// [`ChangeError::Rollout`].
@@ -86,8 +86,8 @@ impl Control {
         Ok(versions.promote(&self.0.handles.workers, stage, ticket)?)
     }
 
-    /// Ends the trial of a stage, and trials that are still being prepared. The active version
-    /// stays.
+    /// Ends the trial of a stage, and aborts trials that are still being prepared. The active
+    /// version stays in service.
     ///
     /// # Errors
     /// [`ChangeError::Rollout`].

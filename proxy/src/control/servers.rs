@@ -11,7 +11,7 @@ use crate::upstream::{Cluster, FileServersOutcome, Moved, ServerOverride};
 use crate::worker::Command;
 
 impl Control {
-    /// Sends the workers the new addresses of names, until the keeper is gone.
+    /// Sends new addresses of server names to the workers, until the keeper has ended.
     pub async fn handle_moves(self, mut moves: mpsc::UnboundedReceiver<Moved>) {
         while let Some(moved) = moves.recv().await {
             let Moved {
@@ -47,7 +47,7 @@ impl Control {
         Ok(())
     }
 
-    /// Returns the `servers_file` of each backend that has one, with the backend's name.
+    /// Returns the name and the `servers_file` of each backend that has such a file.
     pub(super) fn server_files(&self) -> Vec<(String, PathBuf)> {
         let state = self.state();
         let backends = state.active.config.backends.iter();
@@ -94,14 +94,15 @@ impl Control {
     }
 
     fn send_endpoints(&self, cluster: &Arc<Cluster>) {
-        // The lock is held so that no older set is sent after a newer one.
+        // Hold the lock while sending, so that an older set of endpoints is never sent after a
+        // newer one.
         let state = self.state();
         let clusters = &state.active.clusters;
         if !clusters.iter().any(|one| Arc::ptr_eq(one, cluster)) {
             return;
         }
         for worker in &self.0.handles.workers {
-            // If a worker is gone, it is stopping.
+            // If the channel is closed, the worker is stopping.
             let _ = worker.send(Command::Endpoints(Box::new(cluster.current())));
         }
     }

@@ -1,4 +1,5 @@
-//! The stages of a configuration's routers: loaded and tried out, or kept.
+//! The stages of a configuration's routers. Each stage gets a new version, loaded and tried out, or
+//! keeps its active version.
 //!
 //! Called by `prepared`, off the worker threads. Publishes nothing.
 
@@ -19,9 +20,9 @@ use crate::tables::Tables;
 /// A stage of a router.
 #[derive(Debug)]
 pub(super) enum PreparedStage {
-    /// The active version stays, because nothing that it depends on has changed or because a later
-    /// request put it into service. In the latter case, the value is the SHA-256 of the configured
-    /// file, which that request overrides.
+    /// The active version stays: nothing that it depends on has changed, or a later request put it
+    /// into service. In the second case, the value is the SHA-256 of the configured file, which the
+    /// later request overrides.
     Kept(Option<String>),
     /// The stage gets a new version.
     New(Box<NewStage>),
@@ -38,9 +39,9 @@ pub(super) struct NewStage {
     pub(super) cause: Cause,
     /// When the version was requested.
     pub(super) order: Ticket,
-    /// The version that it was prepared to follow.
+    /// State of the stage that the version was prepared to follow.
     pub(super) base: Option<Base>,
-    /// Name of the stage in the configuration that this one follows.
+    /// Name of the same stage in the preceding configuration.
     pub(super) former: StageId,
 }
 
@@ -60,7 +61,7 @@ impl Base {
     }
 }
 
-/// A version was put on trial while a reload that would end the trial was prepared.
+/// A version was put on trial during the preparation of a reload that would end the trial.
 #[derive(Debug, Error)]
 #[error(
     "version {version} of `{stage}` was put on trial in the meantime, and this reload would end the trial: \
@@ -71,7 +72,7 @@ pub struct OnTrial {
     version: u32,
 }
 
-/// Logs a warning for each stage whose fault policy lets every client in.
+/// Logs a warning for each stage that lets every client in if its plugin fails.
 pub(super) fn warn_of_policies(config: &Config) {
     for (id, stage) in config.stages() {
         if stage.fails_open() {
@@ -85,14 +86,14 @@ pub(super) fn warn_of_policies(config: &Config) {
     }
 }
 
-/// Everything that is needed to load the stages of a configuration.
+/// Everything needed to load the stages of a configuration.
 #[derive(Clone, Copy)]
 pub(super) struct Preparation<'a> {
     pub(super) loader: &'a Loader,
     pub(super) live: &'a Arc<dyn Backends>,
     pub(super) tables: &'a Arc<Tables>,
     pub(super) events: &'a mpsc::UnboundedSender<WorkerEvent>,
-    /// The state in force; None at the start.
+    /// The state in force; None when the process starts.
     pub(super) known: Option<Known<'a>>,
     /// When the configuration was requested.
     pub(super) order: Ticket,
@@ -166,9 +167,10 @@ impl Preparation<'_> {
 }
 
 impl Known<'_> {
-    /// Returns the former name of a stage. Stages are identified by name, whatever their order. But
-    /// if a router has exactly one stage both before and now, that stage is the same even if its
-    /// name has changed, as it does with the plugin's file.
+    /// Returns the former name of a stage. Stages are identified by name, whatever their order.
+    /// There is one exception: if the router has exactly one stage both before and now, they are
+    /// the same stage even if the name differs. The name changes, for example, with the name of the
+    /// plugin's file.
     fn former(&self, frontend: &Frontend, stage: &config::Stage) -> StageId {
         let before = self.config.frontend(&frontend.name);
         let before = before.map_or(&[][..], |before| &before.router);
@@ -180,7 +182,7 @@ impl Known<'_> {
     }
 }
 
-/// The version in service of a stage that existed before.
+/// The version in service of a stage that already exists.
 #[derive(Clone, Copy)]
 struct InService<'a> {
     published: &'a Published,
@@ -189,7 +191,7 @@ struct InService<'a> {
     has_same_backends: bool,
 }
 
-/// Reason why there is no version for a stage.
+/// Reason why no version could be prepared for a stage.
 enum StageError {
     Version(VersionError),
     /// The version with this number is on trial.
@@ -231,9 +233,12 @@ fn prepare(
     let published = known.published;
     let plugin = published.active.plugin();
     let is_later = published.order > order;
-    // The active version was requested explicitly, or is the result of a rollback.
+    // Keep the active version: a later request put it into service, or neither the configuration
+    // nor the file has changed. After a swap or a rollback, the active version can differ from the
+    // file.
     if is_later || known.has_same_config && sha256 == published.file.accepted {
-        // A trial continues; the reload after it moves the stage to the new engine.
+        // A version on trial stays on the old engine; the reload after the trial moves the stage to
+        // the new one.
         let may_stay = loader.has(plugin) || published.rollout.is_some();
         let may_stay = may_stay && known.has_same_name;
         if known.has_same_backends && may_stay && !published.active.is_failing() {
@@ -284,7 +289,8 @@ fn prepare(
     Ok(PreparedStage::New(Box::new(new)))
 }
 
-/// Locates an error of the plugin at `position` of a frontend's router in the configuration file.
+/// Shows an error of the plugin at `position` of a frontend's router at its location in the
+/// configuration file.
 pub fn locate(source: &Source, frontend: &str, position: usize, error: &VersionError) -> Errors {
     match error {
         VersionError::Configure(message) => source.plugin_error(frontend, position, message),

@@ -1,4 +1,4 @@
-//! The state that the controls share under a lock.
+//! The state of `control`, shared under a lock.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::rollout::ticket::Ticket;
 use crate::rollout::versions::Versions;
 use crate::telemetry::ResponseCounts;
 
-/// The running configuration. No worker ever locks it.
+/// The running configuration. Workers never lock it.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) active: ActiveConfig,
@@ -22,25 +22,25 @@ pub(super) struct State {
     pub(super) response_counts: HashMap<String, Arc<ResponseCounts>>,
     pub(super) reloads: Reloads,
     pub(super) trials: PendingTrials,
-    /// Replaced tables, the oldest first.
+    /// Replaced tables, oldest first.
     pub(super) superseded: Vec<Superseded>,
 }
 
-/// Number of configurations applied and refused since the start.
+/// Number of reloads applied and refused since the process started.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Reloads {
     /// Reloads that were put into force.
     pub applied: u64,
-    /// Reloads that changed nothing.
+    /// Reloads that were refused and changed nothing.
     pub refused: u64,
 }
 
 /// Whether a prepared change can be published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CommitCheck {
-    /// It can.
+    /// The change can be published.
     Current,
-    /// It was prepared for another configuration.
+    /// The change was prepared for another configuration.
     Stale,
 }
 
@@ -59,7 +59,7 @@ impl State {
         }
     }
 
-    /// Finds the stage with this name; without a name, the only stage of the frontend.
+    /// Finds the stage with this name. Without a name, finds the frontend's only stage.
     ///
     /// # Errors
     /// [`ChangeError::NoRouter`], [`ChangeError::NoStage`], [`ChangeError::WhichStage`].
@@ -95,7 +95,7 @@ impl State {
         found.unwrap_or_else(|| ChangeError::NoRouter(stage.frontend.clone()))
     }
 
-    /// Collects everything that is needed to load a version for a stage.
+    /// Collects everything needed to load a version for a stage.
     ///
     /// # Errors
     /// [`ChangeError::NoRouter`], [`ChangeError::NoStage`].
@@ -115,10 +115,10 @@ impl State {
         task().ok_or_else(|| self.gone(stage))
     }
 
-    /// Checks that no later request has changed the stage's version.
+    /// Checks that no request made later has changed the stage's version.
     ///
     /// # Errors
-    /// [`ChangeError::Overtaken`], and as [`task`](Self::task).
+    /// [`ChangeError::Overtaken`], and the errors of [`task`](Self::task).
     pub(super) fn ensure_latest(&self, stage: &StageId, ticket: Ticket) -> Result<(), ChangeError> {
         let published = self.active.versions.published(stage);
         let published = published.ok_or_else(|| self.gone(stage))?;

@@ -7,12 +7,12 @@ use tokio::time::Instant;
 
 use crate::tables::Tables;
 
-/// How long requests of a replaced router can still read its tables. A worker applies a new
-/// configuration within milliseconds.
+/// Time after which no request of a replaced router reads its tables any more. A worker applies a
+/// new configuration within milliseconds.
 const SUPERSEDED_TIME: Duration = Duration::from_secs(5);
 
-/// The tables of an earlier configuration. Versions that are kept for a rollback still refer to
-/// them.
+/// The tables of an earlier configuration. Versions that are kept for rollbacks still refer to
+/// them, so their contents are freed explicitly.
 #[derive(Debug)]
 pub(super) struct Superseded {
     tables: Arc<Tables>,
@@ -27,12 +27,12 @@ impl Superseded {
         }
     }
 
-    /// Returns whether enough time has passed that no request reads them any more.
+    /// Returns whether enough time has passed that no request can still read these tables.
     pub(super) fn is_over(&self) -> bool {
         self.since.elapsed() >= SUPERSEDED_TIME
     }
 
-    /// Frees their contents.
+    /// Frees the contents of the tables.
     pub(super) fn clear(self) {
         self.tables.clear();
         self.tables.sweep();

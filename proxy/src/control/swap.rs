@@ -15,7 +15,7 @@ use crate::rollout::versions::Cause;
 use crate::router::version::Version;
 
 impl Control {
-    /// Puts `plugin` into service for `stage`, or the configured plugin if `plugin` is None.
+    /// Puts `plugin` into service for `stage`. If `plugin` is None, uses the configured plugin.
     ///
     /// # Errors
     /// [`ChangeError`]; the previous version stays in service.
@@ -67,7 +67,7 @@ impl Control {
         Err(ChangeError::Busy)
     }
 
-    /// Remembers a refused file, so that the watcher does not load it again.
+    /// Records a refused file, so that the watcher does not load it again.
     fn refuse_file(&self, task: &LoadTask, sha256: String) {
         let mut state = self.state();
         if matches!(state.check_commit(task), Ok(CommitCheck::Current))
@@ -77,9 +77,10 @@ impl Control {
         }
     }
 
-    /// Puts a loaded version into service, unless `cause` is a changed file and the same version is
-    /// in service already. Returns None if it was loaded for a configuration that is no longer in
-    /// force. `accepted` is the SHA-256 of the configured file, if the version was loaded from it.
+    /// Puts a loaded version into service. If `cause` is a changed file and an identical version is
+    /// already in service, keeps that one. Returns None if the version was loaded for a
+    /// configuration that is no longer in force. `accepted` is the SHA-256 of the configured file,
+    /// if the version was loaded from that file.
     ///
     /// # Errors
     /// [`ChangeError::Overtaken`].
@@ -97,8 +98,8 @@ impl Control {
         }
         let latest = state.ensure_latest(&task.id, ticket);
         if let Some(accepted) = accepted {
-            // Recorded even if a later request overrides this file: a reload must not undo that
-            // request.
+            // Record the file even if a later request overrides it: otherwise a reload would undo
+            // that request.
             state.active.versions.accept_file(&task.id, accepted);
         }
         let published = state.active.versions.published(&task.id);
@@ -108,8 +109,8 @@ impl Control {
         if let Some(active) = is_served
             && (cause == Cause::File || latest.is_err())
         {
-            // Another request for the same version was faster. Publishing the version again would
-            // make the first copy the target of `rollback`.
+            // The same version is already in service. If it were published again, `rollback` would
+            // go back to the first copy of it.
             tracing::debug!(
                 frontend = task.id.frontend,
                 stage = task.id.name,

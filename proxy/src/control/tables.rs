@@ -1,4 +1,4 @@
-//! Changes to tables while the process runs: by file and by hand.
+//! Changes to tables while the process runs: from files and by operators.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::superseded::Superseded;
 use super::{ChangeError, Control, blocking};
 use crate::tables::{Change, Installed, Refreshed, TableState, Tables};
 
-/// Interval of sweeps: how long a replaced table can occupy memory after the last request that
+/// Interval of sweeps. A replaced table can occupy memory for this long after the last request that
 /// reads it.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -33,7 +33,8 @@ impl Control {
         Ok(self.tables().get(table, key)?)
     }
 
-    /// Sets the value of a key until the table's file changes; deletes the key if `value` is None.
+    /// Sets the value of a key, or deletes the key if `value` is None. The change lasts until the
+    /// table's file changes.
     ///
     /// # Errors
     /// [`ChangeError::Table`], [`ChangeError::Stopping`].
@@ -46,7 +47,7 @@ impl Control {
         self.ensure_serving()?;
         let (tables, name) = (self.tables(), table.to_owned());
         blocking(move || tables.fold(&name)).await??;
-        // The lock is held so that the backends are those of the table's configuration.
+        // Hold the lock, so that the backends and the table belong to the same configuration.
         let state = self.state();
         let live = &state.active.live;
         let is_backend = |name: &str| live.find(name).is_some();
@@ -61,15 +62,15 @@ impl Control {
     pub async fn save_table(&self, table: &str) -> Result<PathBuf, ChangeError> {
         let (control, name) = (self.clone(), table.to_owned());
         let save = move || {
-            // Recorded under the lock: a reload in between would inherit the record of the former
-            // file.
+            // Record under the lock. Otherwise a reload in between would inherit the record of the
+            // file as it was before this save.
             let record = |saved| control.state().active.tables.record(saved);
             control.tables().save(&name, record)
         };
         Ok(blocking(save).await??)
     }
 
-    /// Warns about unsaved changes, which end with this process.
+    /// Warns about unsaved changes, which are lost when this process ends.
     pub(super) fn warn_about_unsaved_tables(&self) {
         for table in self.table_states() {
             if table.unsaved > 0 {
@@ -82,17 +83,17 @@ impl Control {
         }
     }
 
-    /// Returns the files of tables, each with the table's name.
+    /// Returns the name and the file of each table.
     pub(super) fn table_files(&self) -> Vec<(String, PathBuf)> {
         self.tables().files()
     }
 
-    /// Loads the file of a table.
+    /// Loads the file of a table, with several attempts.
     pub(super) async fn refresh_table(&self, name: &str, path: &Path) -> Taken {
         for _ in 0..MAX_ATTEMPTS {
             match self.try_refresh_table(name, path).await {
                 Ok(Some(taken)) => return taken,
-                // The tables or the backends have been replaced meanwhile.
+                // The tables or the backends have been replaced in the meantime: try again.
                 Ok(None) => {}
                 Err(error) => {
                     tracing::error!(table = name, %error, "a table could not be reloaded");
@@ -103,7 +104,8 @@ impl Control {
         Taken::TryAgain
     }
 
-    /// Loads the file of a table once. Returns None if the configuration has changed meanwhile.
+    /// Loads the file of a table, with one attempt. Returns None if the configuration has changed
+    /// in the meantime.
     async fn try_refresh_table(
         &self,
         name: &str,
@@ -177,7 +179,7 @@ impl Control {
         if superseded.is_empty() && !tables.has_replaced() {
             return;
         }
-        // Only a bug in the allocator could cause a panic here.
+        // Freeing can panic only because of a bug in the allocator.
         let _ = blocking(move || {
             superseded.into_iter().for_each(Superseded::clear);
             tables.sweep();
@@ -186,7 +188,7 @@ impl Control {
     }
 }
 
-/// Logs which table is in force, and how many manual changes were dropped.
+/// Logs that a table is in force, and how many manual changes were dropped.
 pub(super) fn announce(change: &Change) {
     let Change {
         table,

@@ -26,13 +26,13 @@ pub struct StageState {
     pub config: config::Stage,
     /// The cause that put the active version into service.
     pub cause: Cause,
-    /// The rollout next to the active version.
+    /// The rollout next to the active version, if any.
     pub rollout: Option<Arc<Rollout>>,
     /// The configuration of the version under rollout.
     pub rollout_config: Option<config::Stage>,
     /// The last trial that ended.
     pub ended: Option<EndedTrial>,
-    /// Retired versions, the latest first.
+    /// Retired versions, newest first.
     pub retired: Vec<RetiredVersion>,
 }
 
@@ -52,7 +52,7 @@ impl Control {
         self.0.started
     }
 
-    /// Returns how many configurations were applied and refused since the start.
+    /// Returns the number of reloads applied and refused since the process started.
     pub fn reloads(&self) -> Reloads {
         self.state().reloads
     }
@@ -62,12 +62,12 @@ impl Control {
         Arc::clone(&self.state().active.sites)
     }
 
-    /// Returns the status of ACME certificates, by site.
+    /// Returns the status of the ACME certificates of each site.
     pub fn acme(&self) -> Vec<SiteStatus> {
         self.0.acme.status()
     }
 
-    /// Returns how long open requests may take after [`drain`](Self::drain).
+    /// Returns the maximum time that open requests can take after [`drain`](Self::drain).
     pub fn drain_timeout(&self) -> Duration {
         self.state().active.config.drain
     }
@@ -78,7 +78,7 @@ impl Control {
         (state.active.config.clone(), state.source.clone())
     }
 
-    /// Returns the number of client connections of all workers.
+    /// Returns the number of client connections of all workers together.
     pub fn connections(&self) -> usize {
         self.0.handles.limiter.taken()
     }
@@ -126,7 +126,7 @@ impl Control {
         stages.collect()
     }
 
-    /// Finds the stage with this name; without a name, the only stage of the frontend.
+    /// Finds the stage with this name. Without a name, finds the frontend's only stage.
     ///
     /// # Errors
     /// [`ChangeError::NoRouter`], [`ChangeError::NoStage`], [`ChangeError::WhichStage`].

@@ -1,8 +1,8 @@
-//! Watcher of plugin, certificate, server and table files. Loads a changed file once it has
-//! settled.
+//! Watches plugin, certificate, server and table files. A changed file is loaded once it has
+//! stopped changing.
 //!
-//! Directories are watched instead of files, because a file is seldom replaced by writing to it.
-//! Instead, another file is renamed onto it, or a symbolic link on its path changes (as Kubernetes
+//! Directories are watched instead of files, because a file is rarely replaced by writing to it.
+//! Usually, another file is renamed onto it, or a symbolic link on its path changes (as Kubernetes
 //! does for a `ConfigMap`, and certbot for a certificate). `swap` and `sites` compare the contents.
 
 use std::collections::HashSet;
@@ -21,18 +21,18 @@ use super::{ChangeError, Control};
 use crate::config::StageId;
 use crate::telemetry::chain;
 
-/// A file is read once it has not changed for this long.
+/// A file is loaded once it has not changed for this long.
 const SETTLED: Duration = Duration::from_millis(200);
 /// Shortest time between two checks.
 const REST: Duration = Duration::from_millis(50);
 /// How often the list of files is refreshed from the configuration.
 const REVIEW: Duration = Duration::from_secs(5);
-/// First pause before a file is retried that was refused for a transient reason.
+/// First pause before another attempt to load a file that was refused for a transient reason.
 const FIRST_RETRY_PAUSE: Duration = Duration::from_secs(1);
-/// Longest pause between retries; the pause doubles with each failure up to this.
+/// Longest pause between attempts. The pause doubles with each failure, up to this value.
 const MAX_RETRY_PAUSE: Duration = Duration::from_mins(1);
 
-/// Identifies a file's content without reading it: real path, device, inode, length and
+/// Identifies a file's contents without reading them: real path, device, inode, length and
 /// modification time.
 type Fingerprint = Option<(PathBuf, [u64; 3], Option<SystemTime>)>;
 
@@ -54,13 +54,13 @@ struct Watched {
     user: User,
     path: PathBuf,
     fingerprint: Fingerprint,
-    /// Time at which the file will be loaded unless it changes again before; None if it has been
-    /// loaded.
+    /// Time at which the file is loaded, unless it changes again before that. None if no load is
+    /// due.
     due: Option<Instant>,
-    /// `true` while the file is being loaded. If it changes meanwhile, it is loaded again
-    /// afterwards.
+    /// `true` while the file is being loaded. If the file changes during that time, it is loaded
+    /// again afterwards.
     is_loading: bool,
-    /// The last pause before a retry.
+    /// The last pause before another attempt.
     pause: Duration,
 }
 
@@ -69,7 +69,7 @@ struct Watched {
 enum Outcome {
     /// There is nothing to do until the file changes.
     Done,
-    /// Loading the file again may succeed.
+    /// Another attempt to load the file may succeed.
     TryAgain,
 }
 
@@ -115,7 +115,7 @@ async fn watch(control: Control) {
         let next = idle.filter_map(|file| file.due).min();
         let next = next.unwrap_or_else(|| Instant::now() + REVIEW);
         tokio::select! {
-            // Other programs may write to these directories all the time.
+            // Other programs may write to these directories constantly, so pause between checks.
             () = changed.notified() => tokio::time::sleep(REST).await,
             Some(loaded) = loads.join_next() => settle(&mut files, loaded),
             () = tokio::time::sleep_until(next.min(Instant::now() + REVIEW)) => {}
@@ -125,7 +125,8 @@ async fn watch(control: Control) {
                 file.is_loading = true;
                 let (control, user) = (control.clone(), file.user.clone());
                 let path = file.path.clone();
-                // Loading runs as a task, so other files do not wait for this one's compiler.
+                // Load in a separate task, so that other files do not wait for this file's
+                // compiler.
                 loads.spawn(async move {
                     let outcome = match &user {
                         User::Plugin(stage) => put_into_service(&control, stage, &path).await,
@@ -146,7 +147,7 @@ async fn watch(control: Control) {
 type Loaded = (User, PathBuf, Outcome);
 
 fn settle(files: &mut [Watched], loaded: Result<Loaded, JoinError>) {
-    // The work itself runs on another thread, and its panics are ordinary errors.
+    // Cannot fail: the work runs on another thread, which reports its panics as ordinary errors.
     let Ok((user, path, outcome)) = loaded else {
         return;
     };
@@ -179,7 +180,7 @@ fn review(control: &Control, files: &mut Vec<Watched>) {
                 fingerprint: fingerprint(&path),
                 user,
                 path,
-                // It may have changed since it was loaded.
+                // The file may have changed since it was loaded with the configuration.
                 due: Some(Instant::now() + SETTLED),
                 is_loading: false,
                 pause: Duration::ZERO,
@@ -188,7 +189,7 @@ fn review(control: &Control, files: &mut Vec<Watched>) {
     }
 }
 
-/// Watches exactly the directories in which a change to one of `files` is visible.
+/// Watches exactly those directories in which a change to one of `files` is visible.
 fn look(watcher: &mut RecommendedWatcher, directories: &mut HashSet<PathBuf>, files: &[Watched]) {
     let wanted: HashSet<PathBuf> = files.iter().flat_map(|file| places(&file.path)).collect();
     for directory in directories.difference(&wanted) {
@@ -203,12 +204,12 @@ fn look(watcher: &mut RecommendedWatcher, directories: &mut HashSet<PathBuf>, fi
     *directories = wanted;
 }
 
-/// Returns the directory of a file, and the directories of symbolic links on its path and of their
-/// targets.
+/// Returns the directory of a file. Also returns the directories of all symbolic links on its path,
+/// and of their targets.
 fn places(path: &Path) -> Vec<PathBuf> {
     let mut places = Vec::new();
     let mut next = Some(path.to_owned());
-    // The kernel follows as many links.
+    // The kernel also follows at most 40 links.
     for _ in 0..40 {
         let Some(path) = next.take() else { break };
         for above in path.ancestors().skip(1) {
@@ -220,8 +221,8 @@ fn places(path: &Path) -> Vec<PathBuf> {
             if directory.is_dir() && !places.iter().any(|known| known == directory) {
                 places.push(directory.to_owned());
             }
-            // Goes further up only if this directory is a link: a change to the link is visible in
-            // the directory above it.
+            // Go further up only if this directory is a link: the directory above it shows changes
+            // to the link.
             if !above.is_symlink() {
                 break;
             }
@@ -244,8 +245,8 @@ fn fingerprint(path: &Path) -> Fingerprint {
 }
 
 impl Watched {
-    /// Returns whether the file must be loaded now: it has changed, and has been stable for long
-    /// enough. Marks it as not due.
+    /// Returns whether the file must be loaded now: it has changed, and has then been stable for
+    /// long enough. If so, marks it as no longer due.
     fn is_due(&mut self) -> bool {
         let fingerprint = fingerprint(&self.path);
         if fingerprint != self.fingerprint {
@@ -253,8 +254,8 @@ impl Watched {
             self.pause = Duration::ZERO;
             self.due = Some(Instant::now() + SETTLED);
         }
-        // A missing file is skipped, since there may be none between two renames. A table is loaded
-        // even then, so that a file that stays away is reported.
+        // A missing file is skipped, because it can be absent for a moment between two renames. A
+        // missing table file is loaded nevertheless, so that the error is reported.
         let is_due = self.due.is_some_and(|due| Instant::now() >= due);
         if !is_due || self.is_loading {
             return false;
@@ -269,7 +270,8 @@ impl Watched {
             Outcome::Done => self.pause = Duration::ZERO,
             Outcome::TryAgain => {
                 self.pause = (self.pause * 2).clamp(FIRST_RETRY_PAUSE, MAX_RETRY_PAUSE);
-                // If the file has changed meanwhile, the time set by that change stays.
+                // If the file has changed in the meantime, keep the time that was set for that
+                // change.
                 self.due.get_or_insert(Instant::now() + self.pause);
             }
         }

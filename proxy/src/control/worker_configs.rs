@@ -16,25 +16,25 @@ use crate::telemetry::{Handshakes, ResponseCounts};
 use crate::transport::tls::ServerTls;
 use crate::worker::{FrontendConfig, WorkerConfig};
 
-/// Longest time that a stopping worker keeps idle client connections. A client that is in the
-/// middle of a series of requests sends its next one within that time. Half of `timeout.drain`
-/// applies if that is shorter, so that idle connections are closed by then.
+/// Longest time that a draining worker keeps idle client connections. A client that is in the
+/// middle of a series of requests sends its next one within that time. If half of `timeout.drain`
+/// is shorter, that applies, so that idle connections are closed in time.
 const MAX_DRAIN_GRACE: Duration = Duration::from_secs(1);
 
-/// State of the frontends that all workers share.
+/// State of the frontends, shared by all workers.
 #[derive(Debug, Default)]
 pub(super) struct Frontends {
     /// Published versions, by stage.
     pub(super) published: HashMap<StageId, Published>,
-    /// Renamed stages: the old name and the new one.
+    /// Renamed stages, each with its old and its new name.
     pub(super) renamed: Vec<(StageId, StageId)>,
     /// Response counters, by frontend name.
     pub(super) response_counts: HashMap<String, Arc<ResponseCounts>>,
 }
 
-/// The running configuration, from which a reload keeps what it can.
+/// The running configuration, whose parts a reload reuses where it can.
 pub(super) enum Known<'a> {
-    /// There is none at the start.
+    /// The process is starting: there is no running configuration.
     None,
     Active {
         versions: &'a Versions,
@@ -60,8 +60,8 @@ impl Known<'_> {
     }
 }
 
-/// Creates the configuration of each worker and the state that they share. Takes the routers out of
-/// `prepared`.
+/// Creates the configuration of each worker, and the state that all workers share. Takes the
+/// routers out of `prepared`.
 pub(super) fn distribute(
     prepared: &mut Prepared,
     listeners: &mut [FrontendListeners],
@@ -103,8 +103,8 @@ pub(super) fn distribute(
             .response_counts(name)
             .unwrap_or_else(|| ResponseCounts::of(name, workers));
         let handshakes = Handshakes::of(name, workers);
-        // The sockets are in the order of the workers: a worker that replaces a failed one gets the
-        // same sockets.
+        // The sockets are in the order of the workers. A worker that replaces a failed one gets the
+        // sockets of the failed one.
         let mut sockets = std::mem::take(&mut listeners.workers).into_iter();
         for (config, router) in configs.iter_mut().zip(routers) {
             config.frontends.push(FrontendConfig {
@@ -129,7 +129,7 @@ pub(super) fn tls(frontend: &Frontend, sites: &Sites) -> Vec<Option<Arc<ServerTl
     binds.map(server).collect()
 }
 
-/// Returns how long a stopping worker keeps idle client connections.
+/// Returns how long a draining worker keeps idle client connections.
 pub(super) fn drain_grace(config: &Config) -> Duration {
     MAX_DRAIN_GRACE.min(config.drain / 2)
 }
@@ -191,7 +191,8 @@ fn deal_stage(
     (published, updates)
 }
 
-/// Restores the active values of keys that require a restart. Returns the keys that differed.
+/// Restores the active values of keys that require a restart. Returns the keys whose values
+/// differed.
 pub(super) fn keep_restart_only(config: &mut Config, active: &Config) -> Vec<&'static str> {
     let mut changed = Vec::new();
     let mut keep = |name: &'static str, differs: bool| {

@@ -11,11 +11,11 @@ use crate::router::Change;
 use crate::router::version::{WorkerEvent, WorkerEventKind};
 use crate::worker::Command;
 
-/// Pause after creating an instance off a worker thread has failed.
+/// Pause after a failed attempt to create an instance off the worker threads.
 const INSTANCE_PAUSE: Duration = Duration::from_secs(1);
 
 impl Control {
-    /// Handles events from workers until all workers are gone.
+    /// Handles events from the workers until all of them have ended.
     pub async fn handle_events(self, mut events: mpsc::UnboundedReceiver<WorkerEvent>) {
         while let Some(event) = events.recv().await {
             let control = self.clone();
@@ -30,8 +30,8 @@ impl Control {
         }
     }
 
-    /// Goes back to the last good version, if there is one. Aborts the trial instead if the failing
-    /// version is on trial.
+    /// If the failing version is active, rolls back to the last good version, if there is one. If
+    /// it is on trial, ends the trial.
     async fn replace_failing(&self, event: &WorkerEvent) {
         let is_active = self
             .state()
@@ -51,9 +51,9 @@ impl Control {
                 version = version.number(),
                 "the plugin had too many faults: rolled back to the previous version"
             ),
-            // Another version is in service already.
+            // The failing version is no longer in service.
             Ok(None) => {}
-            // The stage is gone, or the process is stopping.
+            // The stage no longer exists, or the process is stopping.
             Err(error) if error.is_gone() => {}
             Err(ChangeError::NothingBefore(_)) => tracing::error!(
                 frontend,
@@ -84,7 +84,7 @@ impl Control {
         }
     }
 
-    /// Creates an instance for a worker, which must not block while it is created.
+    /// Creates an instance for a worker, off the worker's thread, which must not block.
     async fn provide(&self, event: &WorkerEvent, worker: usize) {
         let version = self
             .state()
@@ -96,10 +96,11 @@ impl Control {
         };
         let source = Arc::clone(&version);
         let created = blocking(move || source.instantiate()).await;
-        // The worker waits for a result in any case.
+        // The worker waits for a result, so report a failure to it, too.
         let instance = created.unwrap_or_else(|error| Err(Fault::Instantiate(error.to_string())));
         if instance.is_err() {
-            // The worker requests another instance with its next request, so the result is delayed.
+            // After a failure, the worker's next request asks for another instance. Delay the
+            // result, so that attempts are rare.
             tokio::time::sleep(INSTANCE_PAUSE).await;
         }
         if let Some(worker) = self.0.handles.workers.get(worker) {

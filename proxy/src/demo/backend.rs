@@ -1,4 +1,4 @@
-//! Code that both backends share: the accept loop, and the response of `/whoami`.
+//! Code shared by both backends: the accept loop, and the response for `/whoami`.
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -20,7 +20,8 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-/// Maximum number of connections that a backend serves at once: the proxy's pool and some pages.
+/// Maximum number of connections that a backend serves at once: those of the proxy's pool, and some
+/// pages.
 const MAX_CONNECTIONS: usize = 256;
 
 /// Pause after a failed `accept`, for example when the process is out of file descriptors.
@@ -31,7 +32,7 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 pub(super) type Answer = Response<Full<Bytes>>;
 
-/// Accepts connections forever and responds to each request with `answer`.
+/// Accepts connections forever and responds to each request by `answer`.
 pub(super) async fn serve<F>(listener: TcpListener, answer: F)
 where
     F: Fn(Request<Incoming>) -> Answer + Clone + Send + Sync + 'static,
@@ -63,7 +64,7 @@ where
     }
 }
 
-/// Returns a JSON response that says which backend served the request and what it received.
+/// Returns a JSON response that names the backend and repeats what it received.
 pub(super) fn whoami(backend: &'static str, request: &Request<Incoming>) -> Answer {
     let field = |name: &HeaderName| text(request.headers(), name);
     let mut body = json!({
@@ -96,14 +97,14 @@ pub(super) fn refuse_method(method: &Method) -> Option<Answer> {
     })
 }
 
-/// Creates a response of plain text.
+/// Creates a plain-text response.
 pub(super) fn plain(status: StatusCode, text: &'static str) -> Answer {
     let mut response = Response::new(Full::from(text));
     *response.status_mut() = status;
     response
 }
 
-/// Names the backend, and lets pages of the demo, and no others, read the answer.
+/// Adds headers that name the backend and that let only pages of the demo read the response.
 pub(super) fn finish(backend: &'static str, origin: Option<HeaderValue>, answer: &mut Answer) {
     let headers = answer.headers_mut();
     headers.insert(SERVED_BY, HeaderValue::from_static(backend));
@@ -123,8 +124,8 @@ pub(super) fn origin(headers: &HeaderMap) -> Option<HeaderValue> {
     headers.get(ORIGIN).cloned()
 }
 
-/// Returns whether an origin is under `localhost`. Other pages on the web can reach loopback too,
-/// but must neither read nor send messages of the demo.
+/// Returns whether an origin is under `localhost`. Web pages from other sites can also reach
+/// loopback, but must not read or send messages of the demo.
 pub(super) fn is_local(origin: &HeaderValue) -> bool {
     let host = origin
         .to_str()

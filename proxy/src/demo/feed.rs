@@ -1,6 +1,6 @@
-//! Broadcast of live messages to every open page.
+//! Broadcasts live messages to all open pages.
 //!
-//! Bounded both ways: a page that reads too slowly misses messages, and only the latest records are
+//! Memory is bounded: a page that reads too slowly misses messages, and only the latest records are
 //! kept for pages that open later. Sending never waits.
 
 use std::collections::VecDeque;
@@ -16,18 +16,19 @@ use crate::telemetry::{AccessRecord, AccessTap};
 /// Maximum number of messages that a slow page can lag behind before it misses some.
 const MAX_BEHIND: usize = 256;
 
-/// Maximum number of access records sent to a new page, including that of the request for the page
-/// itself.
+/// Maximum number of access records that a new page receives. They include the record of the
+/// request for the page itself.
 const MAX_RECENT: usize = 12;
 
-/// Sends JSON messages to all open pages. Clones share one feed.
+/// Sends JSON messages to all open pages. Clones share the same feed.
 #[derive(Debug, Clone)]
 pub struct Feed(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     sender: broadcast::Sender<Utf8Bytes>,
-    /// Locked while sending, too, so that a new page gets each record once.
+    /// The latest records. Also locked while a record is sent, so that a new page gets each record
+    /// exactly once.
     recent: Mutex<VecDeque<Utf8Bytes>>,
 }
 
@@ -41,8 +42,8 @@ impl Default for Feed {
 }
 
 impl Feed {
-    /// Returns a tap that puts the proxy's access records into this feed. Messages of the notifier
-    /// create no records, so there is no loop.
+    /// Returns a tap that puts the proxy's access records into this feed. There is no loop:
+    /// messages of the notifier do not create access records.
     pub fn tap(&self) -> AccessTap {
         let feed = self.clone();
         Box::new(move |record| feed.send_record(&message(record)))
@@ -50,7 +51,7 @@ impl Feed {
 
     /// Sends a message to every open page.
     pub(super) fn send(&self, message: &Value) {
-        // The error means that no page is open.
+        // Fails only if no page is open.
         let _ = self.0.sender.send(message.to_string().into());
     }
 
@@ -64,7 +65,7 @@ impl Feed {
         let _ = self.0.sender.send(text);
     }
 
-    /// Returns the latest records, oldest first, and a receiver of everything from now on.
+    /// Returns the latest records, oldest first, and a receiver for all later messages.
     pub(super) fn subscribe(&self) -> (Vec<Utf8Bytes>, broadcast::Receiver<Utf8Bytes>) {
         let recent = self.recent();
         (recent.iter().cloned().collect(), self.0.sender.subscribe())
@@ -76,7 +77,8 @@ impl Feed {
     }
 
     fn recent(&self) -> MutexGuard<'_, VecDeque<Utf8Bytes>> {
-        // The list contains only complete messages, so it is valid even after a panic.
+        // The list contains only complete messages, so it is valid even after a panic in another
+        // thread.
         self.0.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

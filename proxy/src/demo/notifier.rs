@@ -1,6 +1,6 @@
 //! `node_backend`: pushes live messages over `WebSocket`s (RFC 6455).
 //!
-//! Any other request gets the same response as the page's `/whoami`.
+//! Responds to any other request as to the page's `/whoami`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,10 +26,10 @@ use super::feed::Feed;
 
 const NAME: &str = "node_backend";
 
-/// Longest message from a page, in bytes. A longer one ends the connection (1009).
+/// Longest message accepted from a page, in bytes. A longer message closes the connection (1009).
 const MAX_MESSAGE: usize = 4096;
 
-/// Longest message that is sent to everyone, in characters. A longer one is cut.
+/// Longest message that is sent to all pages, in characters. A longer message is cut.
 const MAX_SHOWN: usize = 280;
 
 /// Serves `WebSocket`s and sends ticks, forever.
@@ -90,13 +90,13 @@ fn upgrade(mut request: Request<Incoming>, feed: Feed, numbers: &AtomicU64) -> A
     response
 }
 
-/// One open page.
+/// An open page.
 struct Page {
     socket: WebSocketStream<TokioIo<Upgraded>>,
     feed: Feed,
     messages: Receiver<Utf8Bytes>,
     recent: Vec<Utf8Bytes>,
-    /// Number of the page, which lets readers tell pages apart.
+    /// Number of the page, by which users distinguish pages.
     number: u64,
 }
 
@@ -140,7 +140,7 @@ impl Page {
                 },
                 received = self.socket.next() => match received {
                     Some(Ok(Message::Text(text))) => self.say(&text),
-                    // The library responds to pings and closes while it reads.
+                    // The library responds to pings and close frames while it reads.
                     Some(Ok(_)) => {}
                     Some(Err(error)) => return Err(error),
                     None => return Ok(()),

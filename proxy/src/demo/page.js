@@ -1,12 +1,12 @@
 "use strict";
 
-// The page can be opened under any name: requests go to the port that it was loaded from.
+// The page can be loaded under any host name. Its requests go to the port that it was loaded from.
 const port = location.port ? `:${location.port}` : "";
 const MOST_ROWS = 60;
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const byId = (id) => document.getElementById(id);
 
-/** An element with a class and children; text is never read as HTML. */
+/** Creates an element with a class and children. Text is never parsed as HTML. */
 function make(name, className, ...children) {
   const element = document.createElement(name);
   if (className) element.className = className;
@@ -21,7 +21,7 @@ function addRow(list, row, isNew) {
   while (list.children.length > MOST_ROWS) list.lastChild.remove();
 }
 
-/** Milliseconds in the unit that reads best. */
+/** Formats milliseconds in a readable unit. */
 function duration(ms) {
   if (ms === undefined) return "";
   if (ms >= 60000) return `${Math.round(ms / 60000)} min`;
@@ -74,8 +74,8 @@ function throwSwitch(backend) {
   }
 }
 
-// Decisions come in bursts. Each one is listed, but when a run ends, only the latest waiting one
-// runs next.
+// Decisions arrive in bursts. Each one is listed, but the animation shows only some of them: when
+// it ends, the latest waiting decision is shown next.
 let waiting = null;
 let busyUntil = 0;
 
@@ -154,7 +154,8 @@ byId("swap").addEventListener("click", async () => {
   try {
     const response = await fetch("/swap", { method: "POST" });
     if (!response.ok) throw new Error(await response.text());
-    // Requests go on meanwhile; the proxy's records say which version decided about each.
+    // Send requests until the swap takes effect. The proxy's records say which version decided
+    // about each of them.
     while (active?.version === before?.version) {
       if (performance.now() - start > SWAP_DEADLINE) throw new Error("no record names another version");
       sent += 1;
@@ -254,7 +255,7 @@ byId("hosts").addEventListener("click", async (event) => {
     const { served_by: backend, via } = await response.json();
     const seen = via ? ` (Via: ${via})` : "";
     note.replaceChildren(`${host} was served by `, make("span", `name ${backend}`, backend), `${seen}.`);
-    // The access record updates the diagram; without a WebSocket, the response does.
+    // The access record updates the diagram. Without a WebSocket, the response updates it.
     if (socket?.readyState !== WebSocket.OPEN) show(backend);
   } catch {
     note.textContent = `No response from ${host}: is the proxy still running?`;

@@ -14,14 +14,14 @@ use super::policy::ConfigFile;
 
 const NAME: &str = "www_backend";
 
-/// The page loads nothing from elsewhere. Requests and the WebSocket go to other names of this
-/// machine, at the proxy's port.
+/// Content security policy: the page loads nothing from other sites. Its requests and its WebSocket
+/// go to other names of this machine, at the proxy's port.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; \
     script-src 'unsafe-inline'; img-src data:; \
     connect-src http://localhost:* http://*.localhost:* ws://*.localhost:*; \
     base-uri 'none'; form-action 'none'";
 
-/// Serves the page, on a connection through the proxy at `port`, until it is dropped.
+/// Serves the page until the future is dropped. The page is reached through the proxy at `port`.
 pub(super) async fn run(listener: TcpListener, port: u16, config: Arc<ConfigFile>) {
     let page = Arc::new(Bytes::from(html(port)));
     backend::serve(listener, move |request| answer(&page, &config, &request)).await;
@@ -49,7 +49,8 @@ fn answer(page: &Bytes, config: &ConfigFile, request: &Request<Incoming>) -> Ans
     answer
 }
 
-/// Swaps the plugin for a page of the demo: any other page can send this request, too.
+/// Swaps the plugin, but only on a request from a page of the demo. Other web pages can send the
+/// same request.
 fn swap(config: &ConfigFile, headers: &HeaderMap) -> Answer {
     if !backend::origin(headers).is_some_and(|origin| backend::is_local(&origin)) {
         return backend::plain(StatusCode::FORBIDDEN, "pages of the demo only\n");
@@ -63,8 +64,8 @@ fn swap(config: &ConfigFile, headers: &HeaderMap) -> Answer {
     }
 }
 
-/// Joins the three files that people edit into one for the browser. The placeholders are in a form
-/// that neither CSS nor JavaScript has.
+/// Joins the three source files of the page into one. The form of the placeholders occurs in
+/// neither CSS nor JavaScript.
 fn html(port: u16) -> String {
     include_str!("page.html")
         .replace("@style@", include_str!("page.css"))

@@ -1,7 +1,7 @@
 //! The demo's configuration file, and the swap of its plugin.
 //!
-//! Owns both versions of the file. The proxy applies a changed file as it would any operator's: by
-//! a reload. Called by `page`.
+//! Owns both versions of the file. The proxy applies a changed file by a reload, as for any
+//! operator. Called by `page`.
 
 use std::fs;
 use std::io;
@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tempfile::TempDir;
 
-/// The addresses in the configuration.
+/// Addresses and ports used in the configuration.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Servers {
     /// The proxy's port, on loopback.
@@ -20,17 +20,17 @@ pub(super) struct Servers {
     pub(super) notifier: SocketAddr,
 }
 
-/// The plugin that routes.
+/// The plugin that routes the demo's requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Policy {
-    /// By the end of the Host, as HAProxy's `hdr_end(host) -i`.
+    /// Compares the end of the Host, as HAProxy's `hdr_end(host) -i` does.
     HostSuffix,
-    /// By an expression, so that `evilio.localhost` no longer matches.
+    /// Matches the Host with an expression, so that `evilio.localhost` no longer matches.
     HeaderMatch,
 }
 
 impl Policy {
-    /// Returns the bundled plugin's name.
+    /// Returns the name of the bundled plugin.
     pub(super) fn plugin(self) -> &'static str {
         match self {
             Self::HostSuffix => "host-suffix",
@@ -90,16 +90,16 @@ server.notifier = "{notifier}"
     }
 }
 
-/// The file that the proxy runs with, in a temporary folder, which dropping this removes.
+/// The proxy's configuration file, in a temporary folder. Dropping this value removes the folder.
 #[derive(Debug)]
 pub(super) struct ConfigFile {
-    /// Holds the path.
+    /// Keeps the folder until this value is dropped.
     _folder: TempDir,
     path: PathBuf,
     servers: Servers,
     /// Makes the proxy read the file again.
     reload: fn() -> io::Result<()>,
-    /// The policy in the file. Held while the file is written.
+    /// The policy in the file. Locked while the file is written.
     policy: Mutex<Policy>,
 }
 
@@ -127,15 +127,15 @@ impl ConfigFile {
         &self.path
     }
 
-    /// Puts the other policy into the file and has the proxy reload it, which takes effect soon
-    /// after this returns. Returns the new policy.
+    /// Writes the other policy to the file and makes the proxy reload it. Returns the new policy;
+    /// it takes effect soon afterwards.
     ///
     /// # Errors
     /// The file cannot be written, or the signal cannot be sent.
     pub(super) fn swap(&self) -> io::Result<Policy> {
         let mut policy = self.policy.lock().unwrap_or_else(PoisonError::into_inner);
         let next = policy.other();
-        // Renamed, so that the proxy never reads half a file.
+        // Write another file and rename it, so that the proxy never reads an incomplete file.
         let draft = self.path.with_extension("new");
         fs::write(&draft, next.config(self.servers))?;
         fs::rename(&draft, &self.path)?;

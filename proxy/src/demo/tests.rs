@@ -19,7 +19,7 @@ use super::policy::Policy;
 use super::*;
 use crate::telemetry::{AccessRecord, ClientAddress, End, Times};
 
-/// An interval without ticks except the first, which comes at once.
+/// An interval so long that only the first tick is sent, which comes at once.
 const NO_TICK: Duration = Duration::from_hours(1);
 
 fn demo(feed: &Feed) -> Demo {
@@ -66,7 +66,7 @@ async fn open(
     Ok(client_async(request, stream).await?.0)
 }
 
-/// Returns the next message of this type.
+/// Returns the next message of this kind.
 async fn next(page: &mut WebSocketStream<TcpStream>, kind: &str) -> Value {
     loop {
         let message = page.next().await.unwrap().unwrap();
@@ -87,7 +87,7 @@ async fn the_page_loads_no_other_files() {
     for left in ["@style@", "@script@", "@port@", "src=", "<link rel=\"style"] {
         assert!(!html.contains(left), "{left}");
     }
-    // `${port}` belongs to the script and is not replaced.
+    // `${port}` is part of the script, so it must not be replaced.
     assert!(html.contains("`ws://io.localhost${port}/`"));
     assert!(html.contains(":8080</text>"));
 }
@@ -164,7 +164,8 @@ async fn a_message_too_large_ends_its_own_page_only() {
     next(&mut first, "hello").await;
     next(&mut second, "hello").await;
     first.send(Message::text("x".repeat(5000))).await.unwrap();
-    // The connection is closed, with or without a close frame, and the message was not broadcast.
+    // The connection must be closed, with or without a close frame, and the message must not be
+    // broadcast.
     while let Some(Ok(message)) = first.next().await {
         assert!(!message.to_text().unwrap_or_default().contains("xxx"));
     }

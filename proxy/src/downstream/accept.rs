@@ -1,8 +1,8 @@
 //! The start of a connection on a bind with options: PROXY header, TLS handshake, and detection of
 //! the protocol.
 //!
-//! Runs in the connection's own task and under `timeout.handshake`. Connections on binds without
-//! such options skip this stage. Spawned by `listener`.
+//! This stage runs in the connection's own task and under `timeout.handshake`. Connections on binds
+//! without such options skip it. Spawned by `listener`.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -111,7 +111,7 @@ pub(super) async fn serve(
         Protocol::Http2 => drop(spawn_local(http2::serve(connection, io, guard))),
         Protocol::None => drop(spawn_local(tcp::serve(connection, io, deadline, guard))),
         Protocol::Challenge => {
-            // Nothing depends on whether the shutdown reaches the client.
+            // It does not matter whether the shutdown reaches the client.
             let _ = timeout_at(deadline, poll_fn(|cx| io.poll_shutdown(cx))).await;
         }
     }
@@ -190,8 +190,8 @@ fn by_preface(bytes: &[u8]) -> Option<Result<Protocol, AcceptError>> {
     }
 }
 
-/// Returns the result of `stage`, unless the deadline or, while draining, the deadline for idle
-/// clients passes first.
+/// Returns the result of `stage`, or an error if `deadline` passes first. While the process drains,
+/// the deadline for idle clients applies too.
 async fn within<T>(
     deadline: Instant,
     shutdown: &Shutdown,
@@ -232,15 +232,15 @@ async fn read_header(socket: &Socket) -> Result<Option<Client>, AcceptError> {
     };
     let (length, client) = peek::<MAX_HEADER_LENGTH, _>(socket, look).await?;
     let mut header = [0; MAX_HEADER_LENGTH];
-    // The whole header has been peeked at, so it is available.
+    // The peek has seen the whole header, so this read gets all of it.
     match socket.try_read(header.get_mut(..length).unwrap_or_default())? {
         read if read == length => Ok(client),
         _ => Err(AcceptError::Closed),
     }
 }
 
-/// Returns the client that the header names. Only an SSL TLV shows that the client used TLS: a port
-/// proves nothing.
+/// Returns the client that the header names. Only an SSL TLV shows that the client used TLS: its
+/// port number is no evidence.
 fn client_of(header: &Header<'_>) -> Option<Client> {
     let Header::Proxied {
         source,
@@ -281,8 +281,8 @@ async fn peek<const N: usize, T>(
             bytes => look(bytes),
         });
         match seen {
-            // A partial header leaves the socket readable forever, and so does the end of the
-            // stream after it.
+            // The bytes of a partial header stay in the socket, so a peek never shows the end of
+            // the stream after them.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 if ready.is_read_closed() {
                     return Err(AcceptError::Closed);
@@ -351,7 +351,7 @@ mod tests {
     /// A `LOCAL` header without addresses.
     const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
 
-    /// Sends `pieces`. Returns the result, and the bytes that are left for the protocol.
+    /// Sends `pieces`. Returns the result, and the bytes that remain for the protocol.
     async fn read(pieces: &[&[u8]]) -> (Result<Option<(Peer, Scheme)>, String>, Vec<u8>) {
         let (mut client, server) = UnixStream::pair().unwrap();
         let socket = Socket::Unix(server);

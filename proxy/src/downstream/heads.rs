@@ -1,4 +1,4 @@
-//! Waits for a request's head, within limits.
+//! Waits for a request's head, within size and time limits.
 
 use std::pin::Pin;
 use std::task::{Context as Task, Poll, ready};
@@ -17,8 +17,8 @@ use crate::wire::Wire;
 /// Reads the heads of one connection, one after another.
 #[derive(Debug)]
 pub(super) struct HeadReader {
-    /// Number of requests so far. A client that has just connected is expected to send one, so its
-    /// wait counts as part of the head.
+    /// Number of requests so far. A new client is expected to send a request at once, so the wait
+    /// for the first one counts toward `timeout.request_header`.
     served: u64,
     idle_since: Instant,
     /// When the first byte of the head arrived.
@@ -48,7 +48,7 @@ pub(super) struct Head {
     pub(super) request: Request,
     pub(super) fields: RequestHead,
     pub(super) started: Instant,
-    /// When its last byte arrived.
+    /// When the last byte of the head arrived.
     pub(super) completed: Instant,
 }
 
@@ -71,7 +71,8 @@ impl HeadReader {
         self.is_partial = false;
     }
 
-    /// Returns the position of the current request: the first of its connection, or a later one.
+    /// Returns the position of the current request: the first one of its connection, or a later
+    /// one.
     pub(super) fn position(&self) -> RequestPosition {
         if self.served == 0 {
             RequestPosition::First
@@ -126,7 +127,7 @@ impl HeadReader {
         }
     }
 
-    /// Ready when the wait has taken too long.
+    /// Ready when the wait has exceeded its limit.
     pub(super) fn poll_limit(
         &mut self,
         wire: &mut Wire,

@@ -37,7 +37,7 @@ use crate::wire::{Relay, Source as _, Wire};
 /// Serves one connection from its first byte to its last. A tunnel is handed over to its own task.
 ///
 /// # Cancel safety
-/// Dropping it closes the connection and frees everything that it owns.
+/// Dropping the future closes the connection and frees everything that it owns.
 pub async fn serve(connection: Connection, io: Io, guard: ConnectionGuard) {
     let mut wire = Box::new(Wire::new(io, &connection.resources.buffers));
     let mut reader = HeadReader::new();
@@ -70,7 +70,7 @@ pub async fn serve(connection: Connection, io: Io, guard: ConnectionGuard) {
     match end {
         Next::Request(..) | Next::Close => {}
         Next::Linger(wire, limit) => {
-            // The permit is freed for clients that have requests to send.
+            // Frees the permit for a client that has a request to send.
             drop(guard);
             let bytes = connection.frontend.rules().config.limits.max_discard;
             linger(&connection, wire, bytes, limit).await;
@@ -179,7 +179,7 @@ impl Connection {
         let body = response.body.for_client(version);
         let is_last = request.persistence == Persistence::Close
             || self.shutdown.drain_deadline().is_some()
-            // The start of the next request cannot be found until this upload is complete.
+            // The proxy cannot find the start of the next request until this upload is complete.
             || !exchange.is_upload_complete()
             || exchange.client().is_exhausted()
             || body == BodyLength::UntilClose;
@@ -200,8 +200,8 @@ impl Connection {
             exchange.push_head(&with, body);
         });
         if body == BodyLength::UntilClose {
-            // Until the body is complete: an orderly close in the middle would make it look
-            // complete.
+            // Until the body is complete, a drop resets the connection: an orderly close would make
+            // a partial body look complete.
             exchange.client().io.set_close_mode(CloseMode::Reset);
         }
         let mut download = Relay::default();
@@ -267,7 +267,7 @@ impl Connection {
         let mut cx = Context::new(Rc::clone(&self.facts), rules, head, record);
         let reply = Reply::refusal(&mut cx, &error);
         if matches!(error, ProxyError::Head(RequestError::Http2Preface)) {
-            // Such a client cannot read an HTTP/1.1 response.
+            // An HTTP/2 client cannot read an HTTP/1.1 response.
             self.end(cx);
             return Next::Close;
         }
@@ -340,8 +340,8 @@ impl Connection {
     }
 }
 
-/// Returns whether closing the connection cannot cause a reset: the client has sent nothing that is
-/// unread.
+/// Returns whether the connection can be closed without a reset, because everything that the client
+/// has sent was read.
 fn is_done(wire: &mut Wire) -> bool {
     wire.is_body_complete() && wire.input().is_empty() && wire.io.has_nothing_to_read()
 }

@@ -31,10 +31,10 @@ use crate::transport::io::Io;
 use crate::upstream::PrivateConnections;
 use crate::wire::{Relay, Sink as _};
 
-/// How long a client can take to close the connection after GOAWAY.
+/// Maximum time for a client to close the connection after GOAWAY.
 const MAX_GOODBYE: Duration = Duration::from_secs(1);
 
-/// How long the end of a request's body can take after the response.
+/// Maximum wait for the end of a request's body after the response.
 const MAX_LATE_END: Duration = Duration::from_secs(5);
 
 /// Serves one connection from the client's preface to its end.
@@ -110,12 +110,12 @@ struct Waits {
     /// Timeout for each further request.
     keep_alive: Duration,
     has_served: bool,
-    /// Since when no stream has been open.
+    /// Time since which no stream has been open.
     idle_since: Option<Instant>,
-    /// When the connection is closed even if the client has not closed it after GOAWAY.
+    /// Time at which the proxy closes the connection if the client has not closed it after GOAWAY.
     goodbye: Option<Instant>,
     is_draining: bool,
-    /// Runs while the client does not read what is sent to it.
+    /// Runs while output waits because the client does not read.
     stall: Stall,
     timer: Timer,
 }
@@ -176,8 +176,8 @@ impl Waits {
         task.waker().wake_by_ref();
     }
 
-    /// Returns whether a connection without streams must be closed. Starts to drain it when it has
-    /// been idle for too long.
+    /// Returns whether a connection without streams must be closed. Starts to drain a connection
+    /// that has been idle for too long.
     fn poll_idle(&mut self, http2: &mut Http2, task: &mut Task<'_>) -> bool {
         if http2.has_streams() {
             self.idle_since = None;
@@ -202,7 +202,8 @@ impl Waits {
         false
     }
 
-    /// Returns whether the client has accepted nothing for `timeout.client`.
+    /// Returns whether output has waited for `timeout.client` without a byte moving in either
+    /// direction.
     fn poll_stalled(&mut self, http2: &Http2, task: &mut Task<'_>) -> bool {
         if http2.is_blocked() {
             let moved = http2.moved();
@@ -271,7 +272,7 @@ impl Connection {
         private: &mut PrivateConnections,
     ) -> Option<Box<Stream>> {
         record_status(cx, exchange.head.status());
-        // A message that arrived over HTTP/2 can have trailers whatever its length.
+        // A message that arrived over HTTP/2 can have trailers even if its body is empty.
         let length = match response.body {
             BodyLength::Known(0) if exchange.is_with_http2_server() => BodyLength::Chunked,
             length => length,

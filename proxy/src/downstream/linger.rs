@@ -19,12 +19,12 @@ use crate::wire::Wire;
 /// How long to read from a client whose request was refused.
 pub(super) const MAX_REFUSED: Duration = Duration::from_secs(2);
 
-/// How long to read from a client that got its response before it had sent the whole request: 64
-/// MiB at 9 Mbit/s.
+/// How long to read from a client that received its response before it had sent the whole request.
+/// Long enough for 64 MiB at 9 Mbit/s.
 pub(super) const MAX_EARLY: Duration = Duration::from_mins(1);
 
 /// Reads and discards until the client closes its side, `bytes` have arrived, nothing has moved for
-/// `timeout.client`, or `limit` has passed. Also stops if too many other connections linger.
+/// `timeout.client`, or `limit` has passed. Stops earlier if too many other connections linger.
 pub(super) async fn linger(connection: &Connection, wire: Box<Wire>, bytes: u64, limit: Duration) {
     let (mut io, input) = wire.into_parts();
     // Returns the buffer to the pool at once.

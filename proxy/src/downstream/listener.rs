@@ -50,9 +50,10 @@ enum Family {
 /// Whether other sockets can listen on the same address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sharing {
-    /// No. The socket is bound but does not listen yet: this finds out whether the address is free.
+    /// No. The socket is bound without listening, to find out whether the address is free.
     Alone,
-    /// Yes, those of the other workers (`SO_REUSEPORT`): the kernel distributes the connections.
+    /// Yes, the sockets of the other workers (`SO_REUSEPORT`): the kernel distributes the
+    /// connections.
     Workers,
 }
 
@@ -99,8 +100,8 @@ impl Listener {
     /// `prepare` after the file is created and before any client can connect.
     ///
     /// # Errors
-    /// `AddrInUse` if another process listens, `AlreadyExists` if the file is not a socket, and
-    /// errors of `bind(2)`, `listen(2)` and `prepare`.
+    /// `AddrInUse` if another process listens on the socket, `AlreadyExists` if the file is not a
+    /// socket, and errors of `bind(2)`, `listen(2)` and `prepare`.
     pub fn unix(
         path: &PathBuf,
         backlog: u32,
@@ -111,7 +112,7 @@ impl Listener {
         match socket.connect(&address) {
             Ok(()) => return Err(io::ErrorKind::AddrInUse.into()),
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                // Connecting to an ordinary file is refused as well, but that file must not be
+                // A connection to an ordinary file is refused as well, but such a file must not be
                 // removed.
                 if !std::fs::symlink_metadata(path)?.file_type().is_socket() {
                     return Err(io::ErrorKind::AlreadyExists.into());
@@ -204,7 +205,7 @@ impl AsFd for Listener {
     }
 }
 
-/// For code with its own accept loop.
+/// Releases the descriptor to code with its own accept loop.
 impl From<Listener> for OwnedFd {
     fn from(listener: Listener) -> OwnedFd {
         OwnedFd::from(listener.socket)
@@ -219,9 +220,9 @@ pub fn unix_name(path: &Path) -> String {
 /// State shared by a frontend's connections in one worker.
 #[derive(Debug, Clone)]
 pub struct Acceptor {
-    /// The frontend that serves them.
+    /// The frontend that serves the connections.
     pub frontend: Rc<Frontend>,
-    /// The workers that can serve them.
+    /// The workers that can serve the connections.
     pub workers: Rc<Workers>,
     /// The worker's buffer for tunnels.
     pub scratch: Scratch,
@@ -234,7 +235,7 @@ pub struct Acceptor {
 /// All workers, from the point of view of one of them.
 #[derive(Debug, Clone)]
 pub struct Workers {
-    /// Index of that worker.
+    /// Index of the worker whose view this is.
     pub own: usize,
     /// Limits the connections of all workers together to `max_connections`.
     pub limiter: Arc<ConnectionLimiter>,
@@ -247,7 +248,8 @@ pub struct Workers {
 pub struct Accepted {
     socket: OwnedFd,
     peer: Peer,
-    /// The frontend and the socket that accepted it, for other workers.
+    /// The frontend and the socket that accepted the connection, so that another worker can find
+    /// its own.
     listener_id: Arc<ListenerId>,
     permit: WorkerPermit,
 }
@@ -260,15 +262,15 @@ struct ListenerId {
 }
 
 impl Accepted {
-    /// Returns the name of the frontend that accepted it.
+    /// Returns the name of the frontend that accepted the connection.
     pub fn frontend(&self) -> &str {
         &self.listener_id.frontend
     }
 }
 
 impl Acceptor {
-    /// Serves a connection in this worker. Returns the connection if the frontend does not have its
-    /// socket.
+    /// Serves a connection in this worker. Returns the connection if the frontend does not have the
+    /// socket that accepted it.
     pub fn serve(&self, accepted: Accepted) -> Option<Accepted> {
         let rules = self.frontend.rules();
         let Some(bind) = rules.sockets.bind(&accepted.listener_id.socket) else {
@@ -319,7 +321,8 @@ impl Acceptor {
             }
             accepted.permit.move_to(self.workers.own);
         }
-        // Cannot be returned: the rules contain every socket that this worker accepts from.
+        // `serve` cannot return the connection here: the rules contain every socket that this
+        // worker accepts from.
         drop(self.serve(accepted));
     }
 }
@@ -361,8 +364,8 @@ async fn accept(
     acceptor: &Acceptor,
 ) -> std::convert::Infallible {
     loop {
-        // The permit is taken only after a client is waiting. If idle workers held permits and few
-        // were left, other workers could not accept clients that are waiting.
+        // The permit is taken only after a client is waiting. If idle workers held the last
+        // permits, other workers could not accept waiting clients.
         let Ok(mut ready) = socket.readable().await else {
             // The poller is gone, and so is the runtime that would resume this task.
             std::future::pending::<()>().await;
@@ -401,8 +404,8 @@ fn accept_one(socket: &AsyncFd<Socket>, family: Family) -> io::Result<(OwnedFd, 
     Ok((descriptor, peer))
 }
 
-/// Waits after a failed accept if descriptors or memory have run out, so that some can be freed.
-/// Does not wait if the client had already closed the connection.
+/// Waits after a failed accept if descriptors or memory have run out, so that other connections can
+/// free some. Does not wait if the client had already closed the connection.
 async fn pause(error: &io::Error, frontend: &str) {
     if is_exhaustion(error) {
         tracing::error!(frontend, %error, "cannot accept; clients wait in the backlog");

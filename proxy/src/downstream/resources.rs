@@ -12,11 +12,11 @@ use crate::transport::buffer::BufferPool;
 
 /// Maximum number of heads of each kind that a worker keeps for reuse.
 const MAX_FREE_HEADS: usize = 32;
-/// Largest buffer of a kept head, in bytes and in lines.
+/// Maximum buffer size of a head that is kept for reuse, in bytes and in lines.
 const MAX_HEAD_BYTES: usize = 8 * 1024;
 const MAX_HEAD_LINES: usize = 64;
-/// Maximum number of lingering connections per worker. One more closes the oldest: its response may
-/// be lost if its client is still sending.
+/// Maximum number of lingering connections per worker. One more connection closes the oldest, whose
+/// response may be lost if its client is still sending.
 pub const MAX_LINGERING: usize = 64;
 
 /// Resources shared by the connections of one worker, used by one connection at a time.
@@ -90,7 +90,7 @@ impl Resources {
         with(date.text.as_bytes())
     }
 
-    /// Adds a lingering connection. If there are too many, recalls the oldest.
+    /// Adds a lingering connection. If there are too many, signals the oldest one to close.
     pub fn linger(&self) -> LingeringPlace<'_> {
         let recall = Rc::new(Notify::new());
         let mut lingering = self.lingering.borrow_mut();
@@ -107,7 +107,7 @@ impl Resources {
     }
 }
 
-/// A lingering connection's place; freed when dropped.
+/// The slot of a lingering connection; freed when dropped.
 #[derive(Debug)]
 pub struct LingeringPlace<'a> {
     resources: &'a Resources,
@@ -115,7 +115,7 @@ pub struct LingeringPlace<'a> {
 }
 
 impl LingeringPlace<'_> {
-    /// Waits until another connection needs the place.
+    /// Waits until another connection needs the slot.
     ///
     /// # Cancel safety
     /// Safe.

@@ -1,4 +1,4 @@
-//! The end of a request, shared by both versions of HTTP.
+//! Final steps of a request, shared by both versions of HTTP.
 
 use super::Connection;
 use crate::request::context::Context;
@@ -14,7 +14,7 @@ pub(super) fn record_status(cx: &mut Context, status: u16) {
     cx.rules.response_counts.count(cx.rules.worker, status);
 }
 
-/// Returns the log's end for a response that was not sent completely.
+/// Returns the end that the log shows for a response that was not sent completely.
 pub(super) fn download_end(error: &DownloadError) -> End {
     match error {
         DownloadError::Server(BodyError::Chunk(_)) => End::ServerInvalid,

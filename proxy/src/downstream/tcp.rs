@@ -46,7 +46,7 @@ pub(super) async fn serve(
     let rules = connection.frontend.rules();
     let tls = connection.facts.tls.as_ref();
     let name = match rules.router {
-        // If TLS is terminated here, the name is that of the handshake.
+        // If TLS is terminated here, the name comes from that handshake.
         Some(_) if let Some(tls) = tls => Ok(tls.server_name.as_deref().map(str::to_owned)),
         Some(_) => read_name(&mut wire, deadline).await,
         None => Ok(None),
@@ -101,7 +101,8 @@ fn poll_name(
                 Ok(Parsed::Complete(hello)) => return Poll::Ready(Ok(hello.server_name)),
                 Ok(Parsed::Partial) => {}
                 Err(ClientHelloError::NotTls) => return Poll::Ready(Ok(None)),
-                // The server might accept it and find a name in it.
+                // An invalid message is not forwarded: the server might accept it and find a name
+                // in it.
                 Err(error) => return Poll::Ready(Err(ProxyError::ClientHello(error))),
             }
         }

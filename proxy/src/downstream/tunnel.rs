@@ -9,14 +9,15 @@ use crate::shutdown::ConnectionGuard;
 use crate::telemetry::End;
 use crate::tunnel::Tunnel;
 
-/// Runs a tunnel to its end. As a task of its own, it lets the memory for HTTP be freed while the
-/// tunnel is open.
+/// Runs a tunnel to its end. This is a separate task, so that the memory for HTTP is freed while
+/// the tunnel is open.
 pub(super) struct TunnelTask {
     tunnel: Tunnel,
     /// Logged when dropped. None if access logging is disabled: a tunnel can last for days, and the
     /// record needs memory.
     record: Option<Box<Context>>,
-    /// Counts the connection, unless the connection has its own task.
+    /// Counts the client's connection; None for a stream of HTTP/2, whose connection has its own
+    /// task.
     _guard: Option<ConnectionGuard>,
 }
 

@@ -17,8 +17,8 @@ fn is_host_and_port(value: &[u8]) -> bool {
 
 /// Returns the part of an absolute target's authority that becomes Host.
 ///
-/// That is all of it except the scheme's default port, as browsers send it. `None` if it is not an
-/// authority or has no host (RFC 9110, section 4.2.1).
+/// Omits the scheme's default port, as browsers do. Returns `None` if `authority` is invalid or has
+/// no host (RFC 9110, section 4.2.1).
 pub fn host_of(authority: &[u8], default_port: u16) -> Option<&[u8]> {
     let (host, port) = split_port(authority);
     if host.is_empty() || !is_host(authority) {
@@ -79,7 +79,8 @@ fn is_ip_literal(host: &[u8]) -> bool {
 
 /// Returns whether `host` is `*( unreserved / pct-encoded / sub-delims )` without the comma.
 ///
-/// No name contains a comma, and if a list of hosts is read as one name, two readers can differ.
+/// No name contains a comma. If a list of hosts were accepted as one name, two readers could pick
+/// different hosts.
 fn is_reg_name(host: &[u8]) -> bool {
     let mut rest = host;
     while let [byte, tail @ ..] = rest {

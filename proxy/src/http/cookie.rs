@@ -40,7 +40,7 @@ mod tests {
         ] {
             assert_eq!(find(&fields, name), expected, "{}", name.escape_ascii());
         }
-        // `Connection` names it, so the server does not receive it either.
+        // `Connection` names `Cookie`, so that field is not forwarded to the server either.
         fields.drop_named(b"cookie");
         assert_eq!(find(&fields, b"a"), None);
     }

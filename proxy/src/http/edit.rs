@@ -16,7 +16,7 @@ pub enum EditError {
     /// The name is not a token (RFC 9110, section 5.1).
     #[error("not a field name")]
     Name,
-    /// The value has control characters, or whitespace at an end (RFC 9110, section 5.5).
+    /// The value has control characters, or whitespace at either end (RFC 9110, section 5.5).
     #[error("not a field value")]
     Value,
     /// The field frames the message or controls the connection, or is Host. Only the proxy sets it.

@@ -16,8 +16,8 @@ macro_rules! field_kinds {
             /// Another field by which servers identify clients. Covers many names, such as
             /// `X-Real-IP` and `X-Forwarded-Port`.
             Origin,
-            /// A name that servers with CGI variables cannot distinguish from a name by which they
-            /// identify clients, such as `X_Forwarded_For`.
+            /// A name that becomes the same CGI variable as a name by which servers identify
+            /// clients, such as `X_Forwarded_For`.
             OriginLookalike,
             /// Any other name.
             Other,

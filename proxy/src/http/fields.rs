@@ -106,7 +106,7 @@ impl Fields {
     /// parser, the caller must have checked them (`syntax::is_name`, `syntax::is_value`).
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
         let name = self.append(name);
-        // The layout is that of the wire, so the writer can copy runs of such lines at once.
+        // Bytes are laid out as on the wire, so the writer can copy a run of pushed lines at once.
         self.bytes.extend_from_slice(b": ");
         let value = self.append(value);
         self.bytes.extend_from_slice(b"\r\n");
@@ -139,8 +139,8 @@ impl Fields {
         }
     }
 
-    /// Replaces the lines of a one-name kind by one line: their members, in order, then `last`.
-    /// Adds no line if the value would be empty.
+    /// Replaces the lines of a one-name kind by one line, which contains their members, in order,
+    /// and then `last`. Adds no line if its value would be empty.
     pub fn push_joined(&mut self, kind: FieldKind, last: &[u8]) {
         let begin = self.bytes.len();
         let name = self.append_name(kind);
@@ -334,9 +334,9 @@ fn join(bytes: &mut Vec<u8>, start: usize, next: usize) {
 /// Whether lines go to the next hop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Forwarding {
-    /// They are forwarded as they are.
+    /// The lines are forwarded as they are.
     Forward,
-    /// They are not forwarded.
+    /// The lines are not forwarded.
     Drop,
 }
 

@@ -19,7 +19,7 @@ pub enum Trust {
 
 /// Drops the fields by which servers identify clients if an untrusted sender wrote them.
 ///
-/// Lookalikes are untrusted whoever the peer is: proxies pass on fields that they do not
+/// Lookalikes are dropped even if the peer is trusted: proxies pass on fields that they do not
 /// recognize, and none writes such names itself.
 #[inline]
 pub fn drop_claims(head: &mut RequestHead, trust: Trust) {
@@ -50,7 +50,7 @@ pub fn set_x_forwarded(head: &mut RequestHead, peer: &[u8], client: Option<&[u8]
     fields.push_copy(FieldKind::XForwardedHost, FieldKind::Host);
 }
 
-/// Does the same for a trusted peer that has already described the origin.
+/// Extends the fields of a trusted peer that has already described the origin.
 #[cold]
 fn extend_x_forwarded(head: &mut RequestHead, peer: &[u8], client: Option<&[u8]>) {
     let scheme = head.scheme();

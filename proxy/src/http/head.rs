@@ -1,6 +1,6 @@
 //! The sender of a request, which the head does not name.
 //!
-//! Plugins and the log read it.
+//! Plugins and the log read this type.
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -241,7 +241,7 @@ impl RequestHead {
         }
     }
 
-    /// Sets the version of a request that no client sent.
+    /// Sets the version, for a request that no client sent.
     pub fn set_version(&mut self, version: Version) {
         self.version = version;
     }

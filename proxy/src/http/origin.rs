@@ -1,8 +1,8 @@
 //! The origin of a request, as a trusted proxy describes it: the client's address and scheme.
 //!
-//! Each proxy appends what it saw of its own peer. A list is therefore read from its right end, and
-//! only as far as trusted proxies have written it. Pure; called once for each request of a trusted
-//! peer.
+//! Each proxy appends a description of its own peer. A list is therefore read from its right end,
+//! and only as far as trusted proxies have written it. Pure; called once for each request of a
+//! trusted peer.
 
 mod forwarded;
 mod node;
@@ -47,7 +47,7 @@ impl Origin {
     }
 }
 
-/// Returns the scheme in the only or last member of `X-Forwarded-Proto`.
+/// Returns the scheme in the last member of `X-Forwarded-Proto`.
 pub(super) fn last_scheme(fields: &Fields) -> Option<Scheme> {
     let line = lines_from_right(fields, FieldKind::XForwardedProto).next()?;
     node::scheme(members_from_right(line).next()?)
@@ -75,7 +75,8 @@ fn forwarded(fields: &Fields, is_trusted: impl Fn(&IpAddr) -> bool) -> Origin {
         let Some(element) = forwarded::Element::parse(element) else {
             break;
         };
-        // The element farthest from us that a trusted proxy wrote describes the client.
+        // Of the elements that trusted proxies wrote, the one farthest from this proxy describes
+        // the client.
         origin.scheme = element.scheme.or(origin.scheme);
         let Some(address) = element.node else {
             break;

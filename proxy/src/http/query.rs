@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 /// Returns the decoded value of the first parameter of this name.
 ///
-/// `%41` means `A` and `+` means a space, in names too; decoding happens once. An escape without
-/// two hexadecimal digits stays as it is. A parameter without `=` has an empty value.
+/// In names and values, `%41` means `A` and `+` means a space; decoding happens once. An escape
+/// without two hexadecimal digits stays as it is. A parameter without `=` has an empty value.
 pub fn parameter<'q>(query: &'q [u8], name: &[u8]) -> Option<Cow<'q, [u8]>> {
     query.split(|&byte| byte == b'&').find_map(|pair| {
         let (key, value) = match pair.iter().position(|&byte| byte == b'=') {
@@ -33,7 +33,7 @@ fn needs_decoding(text: &[u8]) -> bool {
     text.iter().any(|byte| matches!(byte, b'%' | b'+'))
 }
 
-/// Iterator over the decoded bytes of a text.
+/// Iterator over the decoded bytes of an encoded string.
 struct Decode<'t>(&'t [u8]);
 
 impl Iterator for Decode<'_> {

@@ -1,7 +1,7 @@
 //! A body's framing, and the decoder for each kind.
 //!
-//! The connections of both sides pass in the bytes after a head. The decoder returns the payload as
-//! a range of the caller's input, so the payload is copied at most once.
+//! The connections to clients and servers pass in the bytes after a head. The decoder returns the
+//! payload as a range of the caller's input, so the payload is copied at most once.
 
 use super::Decoded;
 use super::chunked::{ChunkError, ChunkedDecoder};
@@ -109,8 +109,8 @@ impl BodyDecoder {
         }
     }
 
-    /// Returns whether the body is complete if the connection has now ended cleanly. A reset is not
-    /// a clean end.
+    /// Returns whether the body is complete if the connection ends cleanly at this point. A reset
+    /// is not a clean end.
     pub fn is_complete_at_end(&self) -> bool {
         *self == BodyDecoder::UntilClose || self.is_complete()
     }

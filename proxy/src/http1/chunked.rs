@@ -1,4 +1,4 @@
-//! Chunked bodies (RFC 9112, section 7.1), both ways.
+//! Decoder and encoder of chunked bodies (RFC 9112, section 7.1).
 //!
 //! The decoder drops extensions and puts trailers into a field list. It buffers nothing: an
 //! incomplete trailer section stays in the caller's buffer. Only CRLF ends a line, because a more
@@ -11,15 +11,15 @@ use super::{Decoded, MAX_LENGTH, Progress, Scan};
 use crate::http::fields::Fields;
 use crate::http::number::push_hex;
 
-/// Maximum number of digits of a chunk size, including leading zeros: those of a `u64`.
+/// Maximum number of digits of a chunk size, including leading zeros. A `u64` has as many.
 const MAX_SIZE_DIGITS: u8 = 16;
 
 /// Maximum number of extension bytes in one body. Extensions mean nothing here, and without a limit
 /// they could keep a proxy busy with no content at all. hyper has the same limit.
 const MAX_EXTENSION_BYTES: u32 = 16 * 1024;
 
-/// Reason for rejecting a chunked body. Ends the connection. In a request, the client receives 400
-/// unless a response has already started.
+/// Reason for rejecting a chunked body. The connection is closed. If the body is that of a request,
+/// the client receives 400 unless a response has already started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum ChunkError {
     /// The size is not `1*HEXDIG` followed by an extension or CRLF.

@@ -10,8 +10,8 @@ use crate::http::field::FieldKind;
 use crate::http::fields::{Fields, Forwarding};
 use crate::http::message::{MethodKind, Version};
 
-/// Reason for rejecting a message's framing. Rejected with 400 in a request unless noted otherwise,
-/// and with 502 in a response.
+/// Reason for rejecting a message's framing. A request is rejected with 400 unless noted otherwise;
+/// for a rejected response, the client receives 502.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum FramingError {
     /// `Content-Length` is not all digits, or is too large (RFC 9112, section 6.3, item 5).
@@ -21,7 +21,7 @@ pub enum FramingError {
     #[error("Content-Length lines contradict each other")]
     ConflictingLengths,
     /// `chunked` is not the final coding, so the length is unknown (RFC 9112, section 6.3, item 4).
-    /// Also an empty element, which readers interpret in two ways.
+    /// Also covers an empty element, which readers interpret in two ways.
     #[error("Transfer-Encoding does not end in chunked")]
     NotChunked,
     /// There are codings before `chunked`, which this proxy does not decode. Rejected with 501 (RFC
@@ -33,10 +33,10 @@ pub enum FramingError {
     CodingInHttp10,
 }
 
-/// Framing that a message's fields declare.
+/// Framing that the fields of a message declare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Declared {
-    /// Length by the fields alone; [`BodyLength::None`] if there are none.
+    /// Length according to the fields alone; [`BodyLength::None`] if no field declares one.
     pub(super) length: BodyLength,
     /// Whether there are both a coding and a length. The coding wins, and the connection must be
     /// closed after the exchange (RFC 9112, section 6.1).
@@ -47,9 +47,9 @@ pub(super) struct Declared {
 /// lists (RFC 9110, section 8.6, leaves the choice).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LengthLists {
-    /// For requests: no legitimate client sends one.
+    /// For requests: no legitimate client sends a list.
     Refused,
-    /// For responses: some servers send one, and the proxy generates the value again.
+    /// For responses: some servers send a list, and the proxy writes a single value in its place.
     Accepted,
 }
 

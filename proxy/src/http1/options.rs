@@ -7,7 +7,8 @@ use crate::http::fields::{Fields, Forwarding};
 use crate::http::syntax::tokens;
 
 /// Maximum number of options in one message. Each option names a field to search for, so without a
-/// limit a head of 64 KiB could cost millions of comparisons. Messages have one to three.
+/// limit a head of 64 KiB could cost millions of comparisons. Real messages have one to three
+/// options.
 const MAX_OPTIONS: usize = 64;
 
 /// `Connection` lists more than `MAX_OPTIONS` (64) options.
@@ -78,7 +79,8 @@ fn apply_lines(fields: &mut Fields, options: &mut ConnectionOptions) -> Result<(
 }
 
 impl ConnectionOptions {
-    /// Records `option` and returns whether it is known here. An empty option counts as known.
+    /// Records `option` and returns whether HTTP itself defines it. An empty option counts as
+    /// defined.
     fn record(&mut self, option: &[u8]) -> bool {
         match option.len() {
             0 => return true,
@@ -100,7 +102,7 @@ fn drop_named(fields: &mut Fields, start: usize, end: usize) {
 }
 
 /// Forwards `TE: trailers`, because this proxy passes on trailers (RFC 9110, section 10.1.4). If
-/// `trailers` was one of several codings, the line is reduced to it.
+/// the line lists `trailers` among several codings, only `trailers` is forwarded.
 pub fn pass_te(fields: &mut Fields) {
     if !fields.has(FieldKind::Te) {
         return;

@@ -15,7 +15,7 @@ use crate::http::fields::Forwarding;
 use crate::http::message::{RequestHead, Version};
 
 /// Reason for rejecting a request. Rejected with 400 (RFC 9112) unless noted otherwise. The
-/// connection is closed, because the start of its next request is unknown.
+/// connection is closed, because the start of the next request is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum RequestError {
     /// The line is not a request line, or not one of HTTP/1.
@@ -66,10 +66,10 @@ pub enum RequestError {
 /// 10.1.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expectation {
-    /// It waits.
+    /// The client waits.
     Continue,
-    /// It does not. The server has to meet or reject an expectation that this proxy does not
-    /// recognize.
+    /// The client does not wait. The server has to meet or reject an expectation that this proxy
+    /// does not recognize.
     None,
 }
 
@@ -177,7 +177,7 @@ fn persistence(options: ConnectionOptions, version: Version) -> Persistence {
     }
 }
 
-/// Returns what the client expects: whether it waits for `100 Continue` before it sends `body`.
+/// Returns whether the client waits for `100 Continue` before it sends `body`.
 #[inline]
 pub fn expectation(head: &mut RequestHead, body: BodyLength) -> Expectation {
     if head.fields().has(FieldKind::Expect) {

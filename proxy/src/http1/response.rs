@@ -58,8 +58,8 @@ pub struct Parsed {
 /// forwarded lines are then those for the client; a 101 keeps its `Upgrade`.
 ///
 /// Each interim response is a separate head: check [`ResponseHead::is_interim`] and parse again.
-/// The caller decides which status is acceptable when. For example, a 408 on an idle connection
-/// belongs to no request.
+/// The caller decides when a status is acceptable. For example, a 408 on an idle connection belongs
+/// to no request.
 ///
 /// # Errors
 /// [`ResponseError`].
@@ -124,8 +124,8 @@ fn accept(
     if is_unsaid {
         fields.set_forwarding(FieldKind::ContentLength, Forwarding::Drop);
     }
-    // An HTTP/1.0 server does not understand chunks, so a later request might not be possible on
-    // its connection. The connection is therefore not kept.
+    // An HTTP/1.0 server does not understand chunks, so a later request with a chunked body could
+    // not be sent on its connection. The connection is therefore not kept alive.
     let is_last = options.close
         || version == Version::Http10
         || declared.is_contradictory

@@ -11,7 +11,7 @@ use crate::http::span::Span;
 /// [`TargetError::Connect`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum TargetError {
-    /// The request asks for a forward tunnel, which a reverse proxy does not offer. Rejected with
+    /// The client requests a forward tunnel, which a reverse proxy does not offer. Rejected with
     /// 405.
     #[error("CONNECT is not supported")]
     Connect,
@@ -52,7 +52,7 @@ pub(super) fn resolve(head: &mut RequestHead) -> Result<(), TargetError> {
     check_host(head)?;
     let target = head.target();
     // Clients must not send a fragment (RFC 9112, section 3.2). Some servers cut it off, and some
-    // treat it as part of the path. HAProxy rejects it, as does this proxy.
+    // treat it as part of the path. This proxy rejects it, as HAProxy does.
     if has_byte(target, b'#') {
         return Err(TargetError::Fragment);
     }
@@ -73,7 +73,7 @@ fn has_byte(bytes: &[u8], wanted: u8) -> bool {
 fn check_host(head: &RequestHead) -> Result<(), TargetError> {
     let mut hosts = head.fields().values_of(FieldKind::Host);
     match (hosts.next(), hosts.next()) {
-        // RFC 9112, section 3.2: the response to all three MUST be 400.
+        // RFC 9112, section 3.2: the response to each of these three errors MUST be 400.
         (Some(_), Some(_)) => Err(TargetError::SeveralHosts),
         (Some(host), None) if is_host(host) => Ok(()),
         (Some(_), None) => Err(TargetError::InvalidHost),

@@ -1,5 +1,7 @@
-//! Trailer sections (RFC 9112, section 7.1.2): bounded, parsed like a head's fields, and without
-//! fields that could do harm if a recipient merged them into the head.
+//! Trailer sections (RFC 9112, section 7.1.2).
+//!
+//! They are bounded and are parsed like a head's fields. Fields that could do harm if a recipient
+//! merged them into the head are not forwarded.
 
 use thiserror::Error;
 
@@ -59,8 +61,8 @@ pub fn admit(fields: &mut Fields) {
     fields.drop_kinds(HeaderFlags::NOT_IN_TRAILERS);
 }
 
-/// Returns whether a line ends in a bare LF. httparse accepts that in heads, but nothing in a
-/// chunked body may end so.
+/// Returns whether a line ends in a bare LF. httparse accepts that in heads, but no line of a
+/// chunked body may end in one.
 fn has_bare_lf(section: &[u8]) -> bool {
     let mut before = 0;
     section.iter().any(|&byte| {

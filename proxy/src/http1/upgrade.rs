@@ -1,4 +1,4 @@
-//! `Upgrade`: which requests can switch protocols, and which responses switch correctly. For
+//! `Upgrade`: which requests can switch protocols, and which responses switch correctly. For a
 //! WebSocket (RFC 6455, section 4), the proxy checks the handshake.
 
 use base64::Engine as _;
@@ -16,7 +16,7 @@ use crate::http::syntax::tokens;
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// Decoder that accepts a key whose last character has bits that the encoding leaves unused, as in
-/// the example of RFC 6455, section 4.1. Servers hash the text as it is.
+/// the example of RFC 6455, section 4.1. Servers hash the encoded key, not the decoded bytes.
 const KEY: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
@@ -28,7 +28,7 @@ const KEY_LENGTH: usize = 24;
 /// A `Sec-WebSocket-Accept`: a SHA-1 in base64.
 type Accept = [u8; 28];
 
-/// An upgrade that a request asks for and that is forwarded.
+/// An upgrade that a request asks for and that the proxy forwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Upgrade {
     /// The `Sec-WebSocket-Accept` that a WebSocket server must send; `None` for other protocols.
@@ -52,7 +52,7 @@ pub enum UpgradeError {
     Protocol,
 }
 
-/// The presence of a request body, as far as an upgrade depends on it.
+/// Whether a request has a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RequestBody {
     /// There is no body.
@@ -64,9 +64,9 @@ pub(super) enum RequestBody {
 /// Returns the upgrade that a request asks for if the proxy forwards it, and marks the `Upgrade`
 /// line as forwarded. `Connection` has the option `upgrade`.
 ///
-/// A request with a body can upgrade, as docker's `exec` and `attach` do (RFC 9110, section 7.8:
-/// after the request is complete). A WebSocket handshake has no body. If there is one, the upgrade
-/// is ignored, as any server may do.
+/// A request with a body can upgrade, as docker's `exec` and `attach` do: the switch happens after
+/// the request is complete (RFC 9110, section 7.8). A WebSocket handshake has no body. If there is
+/// one, the proxy ignores the upgrade, as any server may do.
 ///
 /// # Errors
 /// [`UpgradeError::Request`].
@@ -82,8 +82,8 @@ pub(super) fn request(
     };
     let offers =
         |protocol: &[u8]| tokens(offered).any(|token| token.eq_ignore_ascii_case(protocol));
-    // A tunnel of HTTP/2 would carry requests past the router. RFC 9113, section 3.1, deprecates
-    // this upgrade.
+    // An HTTP/2 tunnel would carry requests past the router. RFC 9113, section 3.1, deprecates this
+    // upgrade.
     if offers(b"h2c") || tokens(offered).next().is_none() {
         return Ok(None);
     }

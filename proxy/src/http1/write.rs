@@ -2,7 +2,7 @@
 //! connection fields.
 //!
 //! Bytes are appended to the caller's buffer; nothing else is allocated or formatted. Called by the
-//! connections of both sides, and for local replies, whose heads are started with
+//! connections to clients and servers, and for local replies, whose heads are started with
 //! `ResponseHead::start`.
 
 mod fields;
@@ -23,7 +23,7 @@ const ADDED_BYTES: usize = 256;
 pub struct OutgoingRequest<'a> {
     /// The body's framing; never [`BodyLength::UntilClose`].
     pub body: BodyLength,
-    /// Replacement for the target, in origin form. Its creator has checked it.
+    /// Replacement for the target, in origin form, which the code that created it has checked.
     pub target: Option<&'a [u8]>,
     /// Replacement for Host, checked by `authority::is_host`.
     pub authority: Option<&'a [u8]>,
@@ -51,9 +51,9 @@ pub enum Via {
 /// Handling of `Expect`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expect {
-    /// Forwards it as received.
+    /// Forwards the field as received.
     Forward,
-    /// Drops it: the body has arrived, so no `100 Continue` is needed.
+    /// Drops the field: the body has arrived, so no `100 Continue` is needed.
     Drop,
 }
 

@@ -48,7 +48,7 @@ impl Incoming {
         }
     }
 
-    /// Returns whether some data has already arrived. `cx` is woken when more arrives.
+    /// Returns whether some data has already arrived. Wakes `cx` when more arrives.
     pub(super) fn has_begun(&mut self, cx: &mut Context<'_>) -> bool {
         // An error is left for the next read to report.
         self.poll(cx).is_ready() && !self.data.is_empty()
@@ -163,7 +163,8 @@ fn join(data: Bytes, piece: Bytes, enough: usize) -> Bytes {
     }
     let needed = data.len() + piece.len();
     let joined = data.try_into_mut();
-    // From the second chunk on, the data has its own memory; that of a frame is shared with others.
+    // From the second chunk on, the data has its own memory; a frame shares its memory with other
+    // frames.
     let mut joined = match joined {
         Ok(joined) if joined.capacity() >= needed => joined,
         joined => {
@@ -222,8 +223,8 @@ impl Outgoing {
         Poll::Ready(self.try_write(data, is_final))
     }
 
-    /// Ready when something can be written. Reserves `wanted` bytes of the connection's window
-    /// until they are used: no other stream can use them.
+    /// Ready when something can be written. Reserves `wanted` bytes of the connection's window:
+    /// until this stream uses them, no other stream can.
     pub(super) fn poll_room(
         &mut self,
         wanted: usize,

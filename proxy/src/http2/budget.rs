@@ -1,8 +1,8 @@
 //! Limits on frames that cost more than they contribute.
 //!
 //! The h2 crate answers every PING and SETTINGS, and lets a client open and reset streams forever.
-//! Here, each such frame is charged to a budget, which useful frames and time refill. Reads only
-//! the headers of frames (RFC 9113, section 4.1), in both directions.
+//! Here, each such frame is charged to a budget, which useful frames and time refill. This module
+//! reads only the headers of frames (RFC 9113, section 4.1), in both directions.
 
 use std::time::Duration;
 
@@ -14,11 +14,13 @@ const HEADER: usize = 9;
 /// Length of the client's connection preface (RFC 9113, section 3.4).
 const PREFACE: u64 = 24;
 
-/// Largest burst of resets, as in nghttp2. A browser that leaves a page resets a hundred streams.
+/// Largest burst of resets, as in nghttp2. A browser that leaves a page can reset a hundred
+/// streams.
 const MAX_RESETS: u32 = 1000;
 
-/// Largest burst of other frames that carry nothing. gRPC measures the round trip with a PING for
-/// some of the data that it receives; sent data refills the budget for those.
+/// Largest burst of other frames that carry nothing. A gRPC peer measures the round-trip time: it
+/// sends a PING for some of the data that it receives. Sending data refills the budget for such
+/// PINGs.
 const MAX_IDLE: u32 = 1000;
 
 /// Time that refills each budget by one frame: 33 per second, as in nghttp2.
@@ -96,7 +98,7 @@ const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const CONTINUATION: u8 = 9;
 
-/// The flag of a SETTINGS or PING that acknowledges one from this side.
+/// Flag that marks a SETTINGS or PING frame as the acknowledgment of one from this side.
 const ACK: u8 = 1;
 
 /// The budget of one connection.
@@ -106,7 +108,7 @@ pub(super) struct Budget {
     sent: Frames,
     resets: Bucket,
     idle: Bucket,
-    /// The time up to which the buckets have been refilled.
+    /// Time up to which the buckets have been refilled.
     credited: Instant,
     violation: Option<Violation>,
 }
@@ -114,9 +116,9 @@ pub(super) struct Budget {
 /// A violation by the peer that ends the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Violation {
-    /// Its first frame was not SETTINGS (RFC 9113, section 3.4).
+    /// The peer's first frame was not SETTINGS (RFC 9113, section 3.4).
     Preface,
-    /// It sent more resets, or more frames that carry nothing, than its budget allows.
+    /// The peer sent more resets, or more frames that carry nothing, than its budget allows.
     Flood,
 }
 

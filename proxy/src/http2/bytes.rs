@@ -66,7 +66,7 @@ impl ByteStream {
     /// Writes as much as there is capacity for, without waiting.
     ///
     /// # Errors
-    /// `WouldBlock` if there is none.
+    /// `WouldBlock` if there is no capacity.
     pub fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.outgoing.try_write(bytes, false)
     }

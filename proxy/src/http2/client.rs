@@ -67,7 +67,8 @@ impl Future for Driver {
         let this = &mut *self;
         let is_over = pin!(&mut this.h2).poll(cx).is_ready();
         let violation = this.shared.watch.violation();
-        // The server reads nothing any more, not even the response to its own PING.
+        // Output waits and nothing moves: the server no longer reads, not even responses to its own
+        // PINGs.
         let is_stuck = this.shared.watch.is_blocked() && {
             let moved = this.shared.watch.moved();
             this.stall.poll(&mut this.timer, moved, cx).is_ready()
@@ -173,8 +174,8 @@ impl Connection {
         self.is_open() && self.shared.active.get() < max
     }
 
-    /// Returns whether the connection accepts further requests: it is neither closed nor has the
-    /// server sent GOAWAY.
+    /// Returns whether the connection accepts further requests: it is open, it is not considered
+    /// dead, and the server has not sent GOAWAY.
     pub fn is_open(&mut self) -> bool {
         let mut nobody = Context::from_waker(Waker::noop());
         !self.shared.has_ended.get()
@@ -212,7 +213,7 @@ pub struct Stream {
     send: SendRequest<Bytes>,
     scheme: Scheme,
     used: Used,
-    /// The pending response. None before the request's head is sent, and after the response's head
+    /// The pending response. None before the request's head is sent and after the response's head
     /// has arrived.
     response: Option<ResponseFuture>,
     incoming: Incoming,
@@ -246,8 +247,8 @@ impl Stream {
         }
         let request = head::outgoing_request(head, with, self.scheme, is_websocket);
         let request = request.ok_or(SendError::Head)?;
-        // A message that arrived over HTTP/2 can have trailers whatever its length, so the stream
-        // ends where the client's stream ended.
+        // A message that arrived over HTTP/2 can have trailers even if its body is empty, so the
+        // stream ends only where the client's stream ended.
         let is_open = head.version() == Version::Http2 && with.body != BodyLength::None;
         let is_end = with.body.is_empty() && !is_open && !is_websocket;
         let sent = self.send.send_request(request, is_end);

@@ -101,7 +101,7 @@ fn push_authority(parts: &RequestParts, head: &mut RequestHead) -> Result<(), Ta
     }
     let authority = parts.uri.authority().map(|one| one.as_str().as_bytes());
     let authority = match (authority, host) {
-        // The request is malformed if they differ (RFC 9113, section 8.3.1).
+        // A request with both is malformed if they differ (RFC 9113, section 8.3.1).
         (Some(one), Some(other)) if !one.eq_ignore_ascii_case(other) => {
             return Err(TargetError::SeveralHosts);
         }
@@ -161,7 +161,7 @@ fn push_handshake(head: &mut RequestHead) -> Upgrade {
 }
 
 /// Returns a random handshake key. It need not be secret: it only shows that the server speaks
-/// WebSocket (RFC 6455, section 1.3), and a new key for each handshake keeps caches out.
+/// WebSocket (RFC 6455, section 1.3). A new key for each handshake prevents responses from caches.
 fn random() -> [u8; 16] {
     use std::hash::{BuildHasher as _, RandomState};
     let number = u128::from(RandomState::new().hash_one(0)) << 64;
@@ -298,7 +298,8 @@ pub(super) fn response(
 /// Converts a response for h2 to send to a client.
 pub(super) fn outgoing_response(head: &ResponseHead, with: &OutgoingResponse<'_>) -> Response<()> {
     let fields = head.fields();
-    // Usually at least one field exists only in HTTP/1.1, which leaves room for one that is added.
+    // Usually at least one field exists only in HTTP/1.1 and is left out, which makes room for an
+    // added field.
     let mut map = HeaderMap::with_capacity(fields.len());
     push_map(fields, LEFT_OUT, with.edits, &mut map);
     if let Some(date) = with.date.filter(|_| !fields.has(FieldKind::Date))
@@ -337,7 +338,7 @@ fn response_of(status: u16, map: HeaderMap) -> Response<()> {
 
 fn push_map(fields: &Fields, left_out: HeaderFlags, edits: &[Edit], map: &mut HeaderMap) {
     edit::outgoing_lines(fields, left_out, edits, |name, value| {
-        // Both were validated when they were received.
+        // Name and value were validated when they were received.
         if let (Ok(name), Ok(value)) =
             (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))
         {

@@ -12,7 +12,7 @@ use super::budget::{Budget, Violation};
 use crate::transport::buffer::BUFFER_SIZE;
 use crate::transport::io::Io;
 
-/// Observed state of a byte stream, for the owner of a connection whose stream h2 owns.
+/// Observed state of a byte stream that h2 owns, for the owner of the connection.
 #[derive(Debug)]
 pub(super) struct Watch {
     moved: Cell<u64>,
@@ -113,8 +113,8 @@ impl WatchedIo {
 }
 
 thread_local! {
-    /// Buffer for reads of unknown length. h2's own buffer would have to be zeroed for every read,
-    /// which takes longer than copying the usual amount.
+    /// Buffer for reads of unknown length. h2's own buffer would have to be zeroed for every read.
+    /// That takes longer than copying the usual number of bytes from this one.
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; BUFFER_SIZE].into());
 }
 

@@ -29,12 +29,12 @@ use crate::timer::Timer;
 use crate::transport::io::Io;
 use crate::wire::{BodyError, Progress, Sink, Source};
 
-/// Minimum for the limit on streams that the client has reset before they are accepted: the default
-/// of h2. The limit is higher if the client may have more streams open.
+/// Minimum for the limit on streams that the client resets before they are accepted: the default of
+/// h2. The limit is higher if the client can have more streams open.
 const MIN_PENDING_RESETS: usize = 20;
 
-/// How much of a request's body to wait for after the response: what a client can send before it
-/// sees the response.
+/// Maximum part of a request's body to wait for after the response: as much as a client can send
+/// before it sees the response.
 const MAX_LATE_BODY: u64 = 64 * 1024;
 
 /// A client's connection.
@@ -80,7 +80,8 @@ impl Connection {
             .max_frame_size(FRAME_SIZE)
             .max_header_list_size(settings.max_header_size)
             .max_concurrent_streams(settings.max_concurrent_streams)
-            // A browser can leave a page right after it has requested its parts.
+            // A browser that leaves a page resets its requests, perhaps right after sending all of
+            // them.
             .max_pending_accept_reset_streams(max_streams.max(MIN_PENDING_RESETS))
             .max_send_buffer_size(SEND_BUFFER)
             .enable_connect_protocol();
@@ -223,7 +224,7 @@ impl Stream {
     }
 
     /// Reads the request's body until at least `enough` bytes are buffered. Ready with
-    /// [`Progress::Data`] if they are, and with [`Progress::End`] if the body is shorter.
+    /// [`Progress::Data`] once they are, and with [`Progress::End`] if the body is shorter.
     ///
     /// # Errors
     /// [`BodyError`]; the body cannot be completed.
@@ -240,11 +241,12 @@ impl Stream {
         self.incoming.is_complete()
     }
 
-    /// Reads and discards the rest of a body of known length, if it is short. Ready when there is
-    /// nothing left to wait for.
+    /// Reads and discards the rest of a body of known length, if the rest is short. Ready when
+    /// there is nothing left to wait for.
     ///
-    /// Clients can send the end of a body in a separate frame. If the stream is reset before that,
-    /// which RFC 9113, section 8.1, allows, some clients fail the request.
+    /// Clients can send the end of a body in a separate frame. RFC 9113, section 8.1, allows a
+    /// server to reset the stream before that frame arrives, but some clients then fail the
+    /// request.
     pub fn poll_late_end(&mut self, length: BodyLength, cx: &mut Context<'_>) -> Poll<()> {
         let BodyLength::Known(length) = length else {
             return Poll::Ready(());

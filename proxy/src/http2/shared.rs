@@ -45,7 +45,7 @@ impl Used {
 }
 
 impl Used {
-    /// Lowers the limit to one less than the current number of requests; to zero if this was the
+    /// Lowers the limit to one less than the current number of requests, or to zero if this was the
     /// only one.
     pub(super) fn note_refusal(&self) {
         let accepted = self.0.active.get().saturating_sub(1);

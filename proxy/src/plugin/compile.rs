@@ -1,6 +1,6 @@
 //! Compiles a plugin's file to machine code.
 //!
-//! Owns the compiler's process and its sandbox, the engine's configuration and the directory of
+//! Owns the compiler process and its sandbox, the engine's configuration, and the directory of
 //! compiled code. Runs no guest code and does not depend on the contract. Used by `run`.
 
 pub(super) mod cache;

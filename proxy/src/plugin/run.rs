@@ -65,8 +65,8 @@ pub use self::request::{Answers, BodyPrefix, Request};
 pub use self::resolve::Resolver;
 pub use self::snapshot::SnapshotError;
 
-/// Maximum number of resource handles of one instance, including its own resources. The engine
-/// keeps some 32 bytes for each.
+/// Maximum number of resource handles of one instance, including those to its own resources. The
+/// engine keeps some 32 bytes for each.
 const MAX_COMPONENT_HANDLES: usize = 4096;
 
 /// Settings with which one router runs its plugin. The defaults are those of the proxy's
@@ -80,13 +80,13 @@ pub struct Settings {
     ///
     /// Default 10 ms. A call ends within 2 ms after the deadline.
     pub deadline: Duration,
-    /// Longest time that instantiation and `configure` may take together. It is counted like
-    /// `deadline`, and waiting for timers counts as well.
+    /// Longest time that instantiation and `configure` may take together. Measured like `deadline`,
+    /// except that time spent waiting for timers counts as well.
     ///
     /// Default 5 s: Python takes some milliseconds to start.
     pub configure_deadline: Duration,
-    /// Maximum number of bytes of one instance: all of its memories and tables, and what the host
-    /// keeps for it.
+    /// Maximum number of bytes of one instance: all of its memories and tables, and the host's data
+    /// for it.
     ///
     /// Default 64 MiB: five times what Python needs.
     pub memory: u64,
@@ -94,17 +94,18 @@ pub struct Settings {
     ///
     /// Default 1 MiB. Bounds what a guest can make the host allocate.
     pub host_memory: usize,
-    /// Maximum number of bytes of a plugin's own response: fields and body.
+    /// Maximum number of bytes of a plugin's local reply: fields and body.
     ///
     /// Default 64 KiB.
     pub max_response: usize,
-    /// Maximum number of bytes of the matchers of its questions, which all instances share.
+    /// Maximum number of bytes of the matchers of the plugin's questions, which all instances
+    /// share.
     ///
     /// Default 64 MiB.
     pub questions: usize,
-    /// The stage that the plugin runs as, for its log lines.
+    /// The stage that the plugin runs as, named in its log lines.
     pub stage: StageId,
-    /// Log lines that all its instances may write together.
+    /// Budget of log lines, shared by all instances of the plugin.
     pub lines: LineBudget,
 }
 
@@ -135,8 +136,8 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Creates the environment of one version. All its instances see the same backends and tables
-    /// while they are configured.
+    /// Creates the environment of one version. All instances of the version see the same backends
+    /// and tables while they are configured.
     pub fn new(backends: Arc<dyn Backends>, tables: Arc<Tables>) -> Environment {
         Environment {
             backends,
@@ -150,20 +151,20 @@ impl Environment {
     }
 }
 
-/// A compiled component that fits the world. A clone is the same plugin.
+/// A compiled component that implements the contract's world. A clone refers to the same plugin.
 #[derive(Clone)]
 pub struct Plugin {
     engine: Engine,
     name: Arc<str>,
-    /// SHA-256 of the file as it was given, in hex.
+    /// SHA-256 of the original file, in hex.
     sha256: Arc<str>,
     code: Arc<Code>,
     origins: Origins,
-    /// Logs once that `configure` makes the plugin's decisions uncacheable.
+    /// Ensures that the plugin logs only once that its `configure` makes decisions uncacheable.
     uncacheable: Arc<Once>,
-    /// State that its instances start from. If None, each instance has to be configured.
+    /// State that instances of the plugin start from. If None, each instance has to be configured.
     snapshot: Option<Arc<Snapshot>>,
-    /// Keeps the code in memory even if it is evicted.
+    /// Keeps the code in memory even after [`evict`](Plugin::evict).
     _held: Option<Arc<Loaded>>,
 }
 
@@ -229,9 +230,9 @@ impl Plugin {
 
     /// Returns the same plugin with a snapshot of its state after `configure` has run with
     /// `settings`. New instances start from the snapshot, which saves time if many are created.
-    /// `source` is what the plugin was loaded from.
+    /// `source` is the file that the plugin was loaded from.
     ///
-    /// Blocks as [`load`](Self::load) does, for twice as long, unless `cache` has the code.
+    /// Blocks as [`load`](Self::load) does, but for twice as long, unless `cache` has the code.
     ///
     /// # Errors
     /// [`SnapshotError`]; then each instance has to be configured.
@@ -276,7 +277,7 @@ impl Plugin {
             cacheability,
             questions,
         };
-        // The plain code is needed again only with another configuration.
+        // The code without the snapshot is needed again only with another configuration.
         self.code.evict();
         Ok(Plugin {
             snapshot: Some(Arc::new(snapshot)),
@@ -290,7 +291,7 @@ impl Plugin {
         snapshot.is_some_and(|snapshot| snapshot.fits(config, environment))
     }
 
-    /// Returns whether its instances start from a snapshot.
+    /// Returns whether instances of the plugin can start from a snapshot.
     pub fn has_snapshot(&self) -> bool {
         self.snapshot.is_some()
     }
@@ -300,7 +301,7 @@ impl Plugin {
         self.engine.is(engine)
     }
 
-    /// Returns the same plugin for another engine, which loads the code when it is needed.
+    /// Returns the same plugin for another engine, which loads the code on first use.
     ///
     /// # Errors
     /// [`Fault::Instantiate`] if there is not enough memory.
@@ -323,8 +324,9 @@ impl Plugin {
         })
     }
 
-    /// Returns the same plugin with its code pinned in memory for as long as the returned value or
-    /// a clone of it lives. This is the code that instances with these arguments run.
+    /// Returns the same plugin with its code pinned: the code stays in memory as long as the
+    /// returned value or a clone of it lives. The pinned code is what instances with these
+    /// arguments run.
     ///
     /// # Errors
     /// [`Fault::Instantiate`] if the code was evicted and cannot be read again.
@@ -346,8 +348,8 @@ impl Plugin {
         }
     }
 
-    /// Returns the code that instances with these arguments run, and the snapshot if they start
-    /// from it.
+    /// Returns the code that instances with these arguments run, and the snapshot that they start
+    /// from, if any.
     fn code(&self, settings: &Settings, environment: &Environment) -> (&Code, Option<&Snapshot>) {
         let snapshot = self.snapshot.as_deref();
         let snapshot = snapshot.filter(|snapshot| snapshot.fits(&settings.config, environment));
@@ -367,7 +369,7 @@ impl Plugin {
         &self.name
     }
 
-    /// Returns the SHA-256 of the file as it was given, in hex.
+    /// Returns the SHA-256 of the original file, in hex.
     pub fn sha256(&self) -> &str {
         &self.sha256
     }
@@ -381,8 +383,8 @@ impl Plugin {
         loaded.map_or(Origin::Cached, |loaded| loaded.origin)
     }
 
-    /// Frees the memory of its code if a [`CompiledCache`] has it, as soon as no value
-    /// [holds](Self::held) it. The next instance reloads it.
+    /// Frees the memory of the plugin's code as soon as no value [holds](Self::held) the code,
+    /// provided that a [`CompiledCache`] has it. The next instance reloads it.
     pub fn evict(&self) {
         self.code.evict();
         if let Some(snapshot) = &self.snapshot {
@@ -393,11 +395,11 @@ impl Plugin {
     /// Creates an instance and runs its `configure`, unless it starts from a snapshot.
     ///
     /// Blocks for up to `configure_deadline`: do not call on a worker thread. `known` are the
-    /// questions of an earlier instance with these arguments. This instance must define the same
-    /// questions, and shares them. None for the first instance.
+    /// questions of an earlier instance with these arguments, or None for the first instance. The
+    /// new instance must define the same questions; it then shares those of the earlier one.
     ///
     /// # Errors
-    /// A [`Fault`] of its start code or its `configure`, or [`Fault::Instantiate`] if there is no
+    /// The [`Fault`] of its start code or its `configure`, or [`Fault::Instantiate`] if there is no
     /// room for it.
     pub fn instantiate(
         &self,
@@ -412,8 +414,8 @@ impl Plugin {
         self.instance(settings, environment, known, start)
     }
 
-    /// Creates an instance on a worker thread, for a plugin that is known to start quickly. Its
-    /// start and its first decision share `deadline`.
+    /// Creates an instance on a worker thread, for a plugin that is known to start quickly. The
+    /// start of the instance and its first decision share `deadline`.
     ///
     /// # Errors
     /// Same as [`instantiate`](Self::instantiate). After [`Fault::Deadline`] or [`Fault::Waits`],
@@ -500,7 +502,8 @@ impl Plugin {
         }
         let mut store = Store::new(self.engine.wasmtime(), state);
         store.limiter(|state| &mut state.memory);
-        // The entries of questions are read in place, but the list of them is counted.
+        // The entries of questions are read in place, but the list that contains them counts as
+        // host memory.
         store.set_hostcall_fuel(settings.host_memory.max(settings.questions));
         store.set_max_component_handles(MAX_COMPONENT_HANDLES);
         store.set_epoch_deadline(ticker::FIRST_CHECK);
@@ -524,7 +527,7 @@ impl Plugin {
         Ok((store, router, instance, cacheability))
     }
 
-    /// Instantiates the component and runs `configure`, unless its result is known.
+    /// Instantiates the component and runs `configure`, unless a snapshot contains its result.
     fn configure(
         &self,
         loaded: &Loaded,
@@ -550,8 +553,8 @@ impl Plugin {
             .map_err(|error| fault::from_call(&error, explain(store)))?;
         let state = store.data_mut();
         let defined = state.definitions.take().map(Builder::build);
-        // A mistake in the questions is checked first: it may be the reason for the guest's own
-        // error.
+        // Errors in the questions are reported before the guest's own error, since they may be its
+        // cause.
         if let Some(defined) = defined {
             let defined = defined.map_err(|error| Fault::Questions(error.to_string()))?;
             store.data_mut().questions = defined;

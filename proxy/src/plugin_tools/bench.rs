@@ -1,7 +1,7 @@
 //! Measures how long a plugin takes to load, to start and to decide.
 //!
-//! Measures in the calling thread, best on an idle machine; prints nothing. Called by `pointsman
-//! plugin bench`.
+//! Measures in the calling thread and prints nothing. Figures are most reliable on an idle machine.
+//! Called by `pointsman plugin bench`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,10 +20,11 @@ use crate::router::Router;
 use crate::router::stage::Stage;
 use crate::router::version::{Version, VersionSpec};
 
-/// Number of instances over which creation is timed.
+/// Number of instances whose creation is timed.
 const INSTANCES: usize = 20;
 
-/// Number of cached decisions timed together, since reading the clock takes as long as one of them.
+/// Number of cached decisions timed together, since reading the clock takes as long as a single
+/// one.
 const CACHED: u32 = 10_000;
 
 /// Reasons why nothing could be measured.
@@ -38,12 +39,12 @@ pub enum BenchError {
     /// The plugin failed on one of the requests.
     #[error("the plugin failed on the request of case {case:?}: {fault}")]
     Route {
-        /// The case's name.
+        /// Name of the case.
         case: String,
         /// The plugin's fault.
         fault: Fault,
     },
-    /// Every case expects the configuration to be rejected.
+    /// Every case expects the configuration to be rejected, so there is no request to measure.
     #[error("no case in the file expects a decision with its [config]")]
     NoRequests,
     /// The directory for compiled code could not be created.
@@ -63,27 +64,28 @@ pub struct Figures {
     pub compile_ns: u128,
     /// Time to load the plugin when the compiled code is on disk.
     pub load_ns: u128,
-    /// Time to create and configure an instance: the median.
+    /// Median time to create and configure an instance.
     pub instance_ns: u128,
     /// Memory of an instance after `configure`.
     pub memory: usize,
-    /// Number of decisions, cycling through all requests, on one instance.
+    /// Number of decisions made by one instance, which cycles through all requests.
     pub decisions: u64,
-    /// Time of one decision: the median.
+    /// Median time of one decision.
     pub median_ns: u128,
-    /// Time of one decision: the 99th percentile.
+    /// 99th percentile of the time of one decision.
     pub p99_ns: u128,
-    /// Time of one decision: the mean, from the total time of all.
+    /// Mean time of one decision, from the total time of all decisions.
     pub mean_ns: u128,
     /// Memory of the instance after half of the decisions.
     pub memory_midway: usize,
     /// Memory of the instance after all decisions.
     pub memory_after: usize,
-    /// Time of a cached decision: the mean; None if the plugin is not cacheable.
+    /// Mean time of a cached decision; None if the plugin is not cacheable.
     pub cached_ns: Option<u128>,
 }
 
-/// Runs `count` decisions, with the table's configuration and the requests of its cases.
+/// Measures loading and starting the plugin, and `count` decisions. Uses the table's configuration
+/// and the requests of its cases.
 ///
 /// # Errors
 /// [`BenchError`].
@@ -124,7 +126,7 @@ pub fn run(
             fault,
         };
         match outcome {
-            // Some cases expect an error.
+            // Some cases expect `route` to return an error.
             Ok(_) | Err(Fault::Error(_)) => {}
             Err(fault) => return Err(failed(fault)),
         }
@@ -155,7 +157,7 @@ pub fn run(
     })
 }
 
-/// Returns the cases that expect a decision and have the configuration of the first such case.
+/// Returns the cases that expect a decision and whose configuration is that of the first such case.
 fn requests(table: &Table) -> Result<Vec<&Case>, BenchError> {
     let mut cases = table.cases.iter().filter(|case| case.is_decided());
     let first = cases.next().ok_or(BenchError::NoRequests)?;

@@ -1,7 +1,7 @@
 //! Builds a project into a component, with the tools of its language.
 //!
-//! Owns the commands for each language, and the message if a tool is missing. System tools are
-//! named, never installed. Dependencies of the project itself (npm and Python packages) are
+//! Owns the commands for each language, and the messages for missing tools. A missing system tool
+//! is reported, never installed. Dependencies of the project itself (npm and Python packages) are
 //! installed in its folder. The tools print their own output. Called by `pointsman plugin build`
 //! and `watch`.
 
@@ -22,16 +22,16 @@ const RAW: &str = "build/plugin.wasm";
 /// Rust targets in order of preference: the first imports nothing from WASI.
 const RUST_TARGETS: [&str; 2] = ["wasm32-unknown-unknown", "wasm32-wasip2"];
 
-/// Location of Debian's Rust, even if the path has another one first.
+/// Directory of Debian's Rust toolchain, used even if `PATH` finds another toolchain first.
 const DEBIAN: &str = "/usr/bin";
 
-/// Reasons why there is no component.
+/// Reasons why a build produced no component.
 #[derive(Debug, Error)]
 pub enum BuildError {
     /// A system tool is missing.
     #[error("{what} is missing; install it:\n{how}")]
     Missing {
-        /// The tool.
+        /// Name of the tool.
         what: &'static str,
         /// How to install it, one way per line.
         how: &'static str,
@@ -39,7 +39,7 @@ pub enum BuildError {
     /// A tool could not be started.
     #[error("cannot run {program}")]
     Start {
-        /// Its name.
+        /// Name of the tool's program.
         program: String,
         /// The system's error.
         source: io::Error,
@@ -55,7 +55,7 @@ pub enum BuildError {
         /// The system's error.
         source: io::Error,
     },
-    /// Cargo built something else.
+    /// Cargo built no `cdylib`.
     #[error("cargo built no module: set crate-type = [\"cdylib\", \"rlib\"] in the plugin's [lib]")]
     NoCdylib,
     /// The build's output is not a plugin.
@@ -63,7 +63,8 @@ pub enum BuildError {
     Component(#[from] ComponentError),
 }
 
-/// Builds a project and returns the component. Only the tools write to disk.
+/// Builds a project and returns the component. The build tools write to disk; this function does
+/// not.
 ///
 /// # Errors
 /// [`BuildError`].
@@ -159,11 +160,11 @@ fn rust(project: &Project) -> Result<PathBuf, BuildError> {
         .filter_map(|line| serde_json::from_str::<Artifact>(line).ok())
         .flat_map(|artifact| artifact.filenames)
         .filter(|file| file.extension() == Some(OsStr::new("wasm")));
-    // The last one is the package's own; earlier ones belong to dependencies.
+    // The last artifact belongs to the package itself; earlier ones belong to dependencies.
     modules.next().ok_or(BuildError::NoCdylib)
 }
 
-/// Returns `cargo build` for a target that this machine can build for.
+/// Returns a `cargo build` command for a target that this machine can build for.
 fn cargo(project: &Project) -> Result<Command, BuildError> {
     for target in RUST_TARGETS {
         let ask = ["--print", "target-libdir", "--target", target];
@@ -174,7 +175,7 @@ fn cargo(project: &Project) -> Result<Command, BuildError> {
             return Ok(command);
         }
     }
-    // Debian ships the standard library's sources instead of targets.
+    // Debian ships the source of the standard library instead of builds for these targets.
     let debian = Path::new(DEBIAN);
     let sysroot = answer(Command::new(debian.join("rustc")).args(["--print", "sysroot"]));
     let has_sources = sysroot.is_some_and(|sysroot| {
@@ -193,10 +194,12 @@ fn cargo(project: &Project) -> Result<Command, BuildError> {
             .args(["build", "-Z", "build-std=std,panic_abort"])
             .args(["--target", RUST_TARGETS[0]])
             .env("PATH", path)
-            // The feature for building the standard library is unstable; its output is not.
+            // The feature that builds the standard library is unstable, but the built library is
+            // not.
             .env("RUSTC_BOOTSTRAP", "1")
             .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-ld");
-        // If another cargo runs this program, these variables would select its own toolchain.
+        // If this program itself is run by cargo, these variables would select the toolchain of
+        // that cargo.
         for variable in ["CARGO", "RUSTC", "RUSTUP_TOOLCHAIN", "LD_LIBRARY_PATH"] {
             command.env_remove(variable);
         }
@@ -279,7 +282,7 @@ fn go(project: &Project) -> Result<PathBuf, BuildError> {
             ("GOOS", "wasip1"),
             ("GOARCH", "wasm"),
             ("GOTOOLCHAIN", "local"),
-            // Ignores workspaces that the project may be inside of.
+            // Ignores a Go workspace that contains the project's folder.
             ("GOWORK", "off"),
             ("CGO_ENABLED", "0"),
         ]))?;

@@ -1,8 +1,8 @@
-//! `cases.toml`: requests, and the decision that is expected from a plugin for each.
+//! `cases.toml`: requests, each with the decision that is expected from a plugin.
 //!
-//! Owns the format, which `docs/plugins/testing.md` describes; `expect` compares. Each case gets a
-//! separate instance, so that no case depends on earlier ones. Called by `pointsman plugin test`
-//! and by the tests of the bundled plugins.
+//! Owns the file format, which `docs/plugins/testing.md` describes; `expect` compares results. Each
+//! case gets a separate instance, so that no case depends on earlier ones. Called by `pointsman
+//! plugin test` and by the tests of the bundled plugins.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
@@ -34,17 +34,18 @@ mod expect;
 mod field;
 mod world;
 
-/// Longest time for one decision: many times the proxy's default, for busy machines.
+/// Longest time for one decision: many times the proxy's default, to allow for busy machines.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// Maximum number of field lines, and of octets of a value, shown of a request whose case fails.
+/// Maximum number of field lines, and of octets of a value, that are shown of the request when a
+/// case fails.
 const SHOWN_LINES: usize = 20;
 const SHOWN_OCTETS: usize = 200;
 
-/// Reasons why a table cannot be used.
+/// Reasons why a file of cases cannot be used.
 #[derive(Debug, Error)]
 pub enum CasesError {
-    /// The file is not TOML, or not in this format.
+    /// The file is not TOML, or is not in the format of `cases.toml`.
     #[error("{0}")]
     Format(#[from] toml::de::Error),
     /// An operator's table has an invalid entry.
@@ -53,17 +54,17 @@ pub enum CasesError {
     /// A case is invalid.
     #[error("case {case:?}: {message}")]
     Case {
-        /// Its name.
+        /// Name of the case.
         case: String,
-        /// The mistake, and its correction.
+        /// Description of the mistake and how to correct it.
         message: String,
     },
-    /// The file has no case, so nothing would be tested.
+    /// The file contains no cases, so nothing would be tested.
     #[error("it contains no [[case]]")]
     Empty,
 }
 
-/// A file of cases.
+/// The contents of a `cases.toml`.
 #[derive(Debug)]
 pub struct Table {
     /// The cases, in the order of the file.
@@ -74,7 +75,7 @@ pub struct Table {
 /// A request and the expected result.
 #[derive(Debug)]
 pub struct Case {
-    /// Name of the case, which says what it shows.
+    /// Name of the case, which says what behavior the case checks.
     pub name: String,
     /// `router.config` as JSON.
     pub config: String,
@@ -125,7 +126,7 @@ struct RawCase {
     expect: Expect,
 }
 
-/// The start of a body, as far as the proxy has waited for it.
+/// The start of a body: the part that the proxy has waited for.
 #[derive(Debug, Deserialize)]
 #[serde(
     untagged,
@@ -157,7 +158,7 @@ fn loopback() -> String {
     "127.0.0.1".to_owned()
 }
 
-/// A target, as a text, or as a prefix with a repeated text.
+/// A target, given as a string, or as a prefix followed by a repeated string.
 #[derive(Debug, Deserialize)]
 #[serde(
     untagged,
@@ -208,17 +209,17 @@ enum Line {
 pub struct Verdict {
     /// Differences from the expected result; empty if the case passes.
     pub differences: Vec<Difference>,
-    /// Reads of the plugin, as the contract names them.
+    /// Reads that the plugin made, as the contract names them.
     pub reads: Vec<String>,
     /// Time that the case took, including creation of the instance.
     pub time: Duration,
 }
 
 impl Table {
-    /// Parses a file's text.
+    /// Parses the text of a `cases.toml`.
     ///
     /// # Errors
-    /// [`CasesError`], which names the place or the case.
+    /// [`CasesError`], which names the position in the file or the case.
     pub fn parse(text: &str) -> Result<Table, CasesError> {
         let raw: RawTable = toml::from_str(text)?;
         if raw.cases.is_empty() {
@@ -247,7 +248,7 @@ impl Table {
         self.world.environment(&case.request.unusable)
     }
 
-    /// Calls `plugin` with the case's request, on a separate instance.
+    /// Runs the case's request through a separate instance of `plugin` and compares the result.
     pub fn run(&self, case: &Case, plugin: &Plugin) -> Verdict {
         let start = Instant::now();
         let mut reads = Reads::default();
@@ -285,7 +286,7 @@ impl Table {
     }
 }
 
-/// Describes a read for display; for a question, its subject.
+/// Describes a read for display. For a question, gives its subject.
 fn describe(read: &Read, name: &dyn Fn(u32) -> String) -> String {
     match read {
         Read::Question(number) => name(*number),
@@ -341,7 +342,7 @@ impl Case {
         &self.client
     }
 
-    /// Returns the facts about the connection that the request arrived on; None without TLS.
+    /// Returns the facts about the TLS connection on which the request arrived; None without TLS.
     pub fn tls(&self) -> Option<&Arc<TlsFacts>> {
         self.tls.as_ref()
     }
@@ -351,7 +352,7 @@ impl Case {
         self.body.as_ref()
     }
 
-    /// Returns whether a decision is expected, not a rejected configuration.
+    /// Returns whether the case expects a decision rather than a rejected configuration.
     pub fn is_decided(&self) -> bool {
         self.request.expect.refused.is_none()
     }
@@ -385,11 +386,11 @@ impl Display for Case {
     }
 }
 
-/// Port of clients that have an IP address.
+/// Port of clients whose address is an IP address.
 const CLIENT_PORT: u16 = 49152;
 
-/// Returns the client at this address, formatted as the proxy does. Any other text is used as it
-/// is.
+/// Returns the client at this address. An IP address is formatted as the proxy does; any other text
+/// is used unchanged.
 fn client(address: &str) -> Client {
     match address.parse::<IpAddr>() {
         Ok(ip) => Client::from(SocketAddr::new(ip, CLIENT_PORT)),

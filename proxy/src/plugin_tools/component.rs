@@ -1,8 +1,8 @@
 //! Turns a compiler's output into a component that can be shipped, and describes the contents of a
 //! file.
 //!
-//! Owns which custom sections stay, and how imports and exports are described to the user. Whether
-//! a component fits the contract is for the plugin host to decide. Runs no guest code.
+//! Owns the choice of custom sections that are kept, and how imports and exports are described to
+//! the user. The plugin host decides whether a component fits the contract. Runs no guest code.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -16,7 +16,7 @@ use wasmparser::{BinaryReaderError, Encoding, KnownCustom, Parser, Payload};
 use wit_component::{ComponentEncoder, StringEncoding};
 use wit_parser::Resolve;
 
-/// The contract, as new projects receive it.
+/// The contract file that new projects receive.
 pub const WIT: &str = include_str!("../../../wit/router.wit");
 
 /// World that plugins are built for.
@@ -25,7 +25,7 @@ const WORLD: &str = "router";
 /// Prefix of the names of the custom sections that carry a module's world.
 const METADATA: &str = "component-type";
 
-/// Custom sections that stay: names for backtraces, and the tools that produced the file.
+/// Custom sections that are kept: names for backtraces, and the tools that produced the file.
 const KEPT: [&str; 3] = ["name", "component-name", "producers"];
 
 /// Identifiers of the sections that contain a whole module or component.
@@ -46,15 +46,16 @@ pub enum ComponentError {
 /// Contents of a file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ComponentInfo {
-    /// Whether it is a component, not a core module.
+    /// Whether the file is a component rather than a core module.
     pub is_component: bool,
-    /// Whether a module says which world it is for.
+    /// Whether a core module has metadata that names its world.
     pub has_metadata: bool,
-    /// Names of imports, in order; for a core module the names of the imported modules, each once.
+    /// Names of imports, in order. For a core module, these are the names of the imported modules,
+    /// each once.
     pub imports: Vec<String>,
     /// Names of exports, in order.
     pub exports: Vec<String>,
-    /// Languages and tools that the file says it was made with.
+    /// Languages and tools that produced the file, according to its own metadata.
     pub made_with: BTreeSet<String>,
     /// Number of core modules within a component.
     pub modules: usize,
@@ -129,8 +130,8 @@ impl ComponentInfo {
 
 /// Turns a compiler's output into a component without sections that have no use at run time.
 ///
-/// A component stays a component. A core module that does not say which world it is for is assumed
-/// to be for the contract's. A module built for WASI 0.1 gets the adapter to 0.2.
+/// A component stays a component. A core module that does not name its world is assumed to
+/// implement the contract's world. A module built for WASI 0.1 is combined with the adapter to 0.2.
 ///
 /// # Errors
 /// [`ComponentError`].
@@ -177,8 +178,8 @@ fn is_kept(name: &str) -> bool {
 /// Removes custom sections that have no use at run time, including those of nested modules.
 fn strip(bytes: &[u8]) -> Result<Vec<u8>, BinaryReaderError> {
     let mut output = Vec::with_capacity(bytes.len());
-    // Output of the enclosing levels, each with the identifier of the section that the nested level
-    // is in.
+    // Output of the enclosing levels, each with the identifier of the section that contains the
+    // nested level.
     let mut outer: Vec<(u8, Vec<u8>)> = Vec::new();
     for payload in Parser::new(0).parse_all(bytes) {
         let payload = payload?;
@@ -211,7 +212,7 @@ fn strip(bytes: &[u8]) -> Result<Vec<u8>, BinaryReaderError> {
 
 fn push_section(output: &mut Vec<u8>, section: u8, contents: &[u8]) {
     output.push(section);
-    // Lengths are LEB128.
+    // Section lengths are encoded as LEB128.
     let mut length = contents.len();
     while length >= 0x80 {
         output.push(u8::try_from(length & 0x7f).unwrap_or_default() | 0x80);
@@ -224,7 +225,7 @@ fn push_section(output: &mut Vec<u8>, section: u8, contents: &[u8]) {
 /// Formats a number of bytes for display.
 pub fn size(bytes: usize) -> String {
     let mut text = String::new();
-    // Groups of three digits, since sizes are compared by eye.
+    // Separates groups of three digits, since sizes are compared by eye.
     for (index, digit) in bytes.to_string().chars().rev().enumerate() {
         if index > 0 && index % 3 == 0 {
             text.insert(0, ',');
@@ -281,7 +282,7 @@ mod tests {
             ..ComponentInfo::of(HOST_SUFFIX).unwrap()
         };
         assert_eq!(ComponentInfo::of(&stripped).unwrap(), expected);
-        // Only custom sections are removed.
+        // A second run changes nothing, since only custom sections are removed.
         assert_eq!(finish(&stripped).unwrap(), stripped);
         wasmparser::validate(&stripped).unwrap();
     }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-/// A case that was run.
+/// Result of one case.
 #[derive(Debug)]
 pub struct Played<'a> {
-    /// The case's name.
+    /// Name of the case.
     pub name: &'a str,
     /// Time that the case took.
     pub time: Duration,
@@ -20,7 +20,7 @@ pub struct Played<'a> {
 /// Returns the XML of one suite, named after the plugin.
 ///
 /// # Errors
-/// A text contains something that XML cannot represent.
+/// A string contains something that XML cannot represent.
 pub fn report(plugin: &str, cases: &[Played<'_>]) -> Result<String, quick_junit::SerializeError> {
     let mut suite = TestSuite::new(plugin);
     for case in cases {

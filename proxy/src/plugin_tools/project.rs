@@ -1,6 +1,6 @@
 //! A plugin's project: a folder with a `plugin.toml`.
 //!
-//! Owns that file's format and the names of languages. Called by `build` and `template`.
+//! Owns the format of that file and the names of languages. Called by `build` and `template`.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use thiserror::Error;
 
-/// Name of the file that makes a folder a project.
+/// Name of the manifest, the file that makes a folder a project.
 pub const MANIFEST: &str = "plugin.toml";
 
-/// Maximum length of a name, which is also used for files, packages and modules.
+/// Maximum length of a plugin's name, which is also used for files, packages and modules.
 const MAX_NAME: usize = 64;
 
 /// A language whose tools `pointsman plugin build` supports.
@@ -63,7 +63,7 @@ impl Language {
         }
     }
 
-    /// Returns the language of that name.
+    /// Returns the language with that name.
     pub fn named(name: &str) -> Option<Language> {
         Self::ALL.into_iter().find(|known| known.name() == name)
     }
@@ -77,28 +77,28 @@ pub enum ProjectError {
         "{}: {source}; create a project with `pointsman plugin new`, or name a core module instead", path.display()
     )]
     Read {
-        /// The manifest.
+        /// Path of the manifest.
         path: PathBuf,
         /// The system's error.
         source: io::Error,
     },
-    /// The manifest is not TOML, or not in this format.
+    /// The manifest is not TOML, or is not in this format.
     #[error("{}: {source}", path.display())]
     Format {
-        /// The manifest.
+        /// Path of the manifest.
         path: PathBuf,
-        /// Place and reason.
+        /// Position and reason of the error.
         source: toml::de::Error,
     },
-    /// The manifest has too few or too many keys.
+    /// The manifest defines no way to build the plugin, or more than one.
     #[error(
         "{}: give either `language`, or `build` (a command as a list) with `module` (the file that it writes)", path.display()
     )]
     Recipe {
-        /// The manifest.
+        /// Path of the manifest.
         path: PathBuf,
     },
-    /// A name that some of the tools would reject.
+    /// The name would be rejected by some of the tools.
     #[error(
         "{0:?} is not a name for a plugin: begin with a lowercase letter and continue with lowercase letters, digits and single `-`, at most {MAX_NAME} characters"
     )]
@@ -112,7 +112,7 @@ pub struct Project {
     pub folder: PathBuf,
     /// Name of the plugin and of its component's file.
     pub name: String,
-    /// How it is built.
+    /// How the project is built.
     pub recipe: Recipe,
 }
 

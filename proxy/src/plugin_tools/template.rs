@@ -1,7 +1,7 @@
 //! New projects: the template of a language, its SDK and the contract.
 //!
-//! Owns the contents of a new project. The files are those of the repository, which its tests
-//! build. Called by `pointsman plugin new`.
+//! Owns the contents of a new project. The files are those of the repository, whose tests build
+//! them. Called by `pointsman plugin new`.
 
 mod files;
 
@@ -16,7 +16,7 @@ use super::project::{self, Language, ProjectError};
 /// Placeholder for the plugin's name in a template.
 const PLACEHOLDER: &str = "my-plugin";
 
-/// Cases that every template passes.
+/// Test cases that the plugin of every template passes.
 const CASES: &str = include_str!("../../../sdk/cases.toml");
 
 /// Reasons why no project was created.
@@ -31,14 +31,15 @@ pub enum TemplateError {
     /// A file cannot be written.
     #[error("cannot write {}", path.display())]
     Write {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// The system's error.
         source: io::Error,
     },
 }
 
-/// Writes a new project to `folder`, which is created unless it exists and is empty.
+/// Writes a new project to `folder`. Creates the folder if necessary; an existing one must be
+/// empty.
 ///
 /// # Errors
 /// [`TemplateError`]; files written before the error stay.
@@ -60,7 +61,7 @@ pub fn write(language: Language, name: &str, folder: &Path) -> Result<(), Templa
     for (path, contents) in files.sdk.files {
         put(&folder.join("sdk").join(path), contents)?;
     }
-    // The Rust SDK is a crate, which contains what it is built from.
+    // The Rust SDK is a crate, which must contain every file that it is built from.
     let contract = match language {
         Language::Rust => "sdk/wit/router.wit",
         _ => "wit/router.wit",
@@ -79,7 +80,7 @@ fn put(path: &Path, contents: &[u8]) -> Result<(), TemplateError> {
         })
 }
 
-/// Files of a language.
+/// The template and the SDK of a language.
 struct Files {
     template: Folder,
     sdk: Folder,
@@ -87,10 +88,10 @@ struct Files {
 
 /// A folder of this repository.
 struct Folder {
-    /// Path relative to the workspace, which a test reads.
+    /// Path relative to the workspace, which a test uses.
     #[cfg_attr(not(test), expect(dead_code, reason = "read by a test alone"))]
     name: &'static str,
-    /// Files by their paths within the folder.
+    /// Contents of the files by their paths within the folder.
     files: &'static [(&'static str, &'static [u8])],
 }
 
@@ -101,7 +102,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns the files of a folder that belong to the repository.
+    /// Lists the files of a folder that belong to the repository.
     fn tracked(folder: &str) -> BTreeSet<String> {
         let output = Command::new("git")
             .args(["ls-files", "--cached", "--others", "--exclude-standard"])
@@ -116,7 +117,8 @@ mod tests {
         text.lines().map(str::to_owned).collect()
     }
 
-    /// Returns whether a file of an SDK's folder is for developers of the SDK, not for its users.
+    /// Returns whether a file of an SDK's folder is not copied to projects: it is for developers of
+    /// the SDK.
     fn stays(path: &str) -> bool {
         let top = path.split('/').next().unwrap_or(path);
         let is_test_file = path.ends_with("_test.go") || path.ends_with("/tests.rs");
@@ -143,7 +145,7 @@ mod tests {
             let mut sdk = tracked(files.sdk.name);
             sdk.retain(|path| !stays(path));
             if language == Language::Rust {
-                // The folders of the other languages are inside it.
+                // The SDK folders of the other languages are inside the Rust SDK's folder.
                 sdk.retain(|path| {
                     path.starts_with("src/") || ["Cargo.toml", "README.md"].contains(&path.as_str())
                 });

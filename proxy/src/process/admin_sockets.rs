@@ -69,9 +69,9 @@ fn into_std<T: From<OwnedFd>>(listener: Listener) -> T {
     T::from(OwnedFd::from(listener))
 }
 
-/// Creates the file with its final mode, so that at no time can any other user connect.
+/// Creates the file with its final mode, so that no other user can connect, not even for a moment.
 fn bind_unix(path: &PathBuf) -> io::Result<Listener> {
-    // The umask belongs to the whole process, but no other file is created at this time.
+    // The umask applies to the whole process, but no other file is created at this time.
     let before = umask(FileMode::from_bits_truncate(0o177));
     let bound = Listener::unix(path, BACKLOG, |_| Ok(()));
     umask(before);

@@ -1,11 +1,11 @@
-//! Single pieces of work on dedicated threads.
+//! Individual jobs on dedicated threads.
 
 use std::{io, thread};
 
 use tokio::sync::oneshot;
 
-/// Runs `work` on a dedicated thread with the privileges of the calling thread. The receiver fails
-/// if `work` panics; it can be dropped.
+/// Runs `work` on a dedicated thread with the privileges of the calling thread. The receiver
+/// returns an error if `work` panics. The caller can drop the receiver.
 ///
 /// # Errors
 /// If the system cannot create a thread.

@@ -1,5 +1,5 @@
-//! Supervision from serving to the end of the last worker. Workers that fail while the process
-//! serves are replaced.
+//! Supervision of the workers from the time they serve until the last one ends. A worker that fails
+//! while the process serves is replaced.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -21,17 +21,17 @@ const MIN_LIFE: Duration = Duration::from_secs(10);
 /// How the process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stopped {
-    /// After the last request and tunnel ended.
+    /// The last request and tunnel have ended.
     Drained,
-    /// With this many connections aborted, after `timeout.drain` or a second signal.
+    /// This many connections were aborted, after `timeout.drain` or a second signal.
     Aborted(usize),
-    /// After an internal failure, which is in the log.
+    /// An internal failure, which is in the log, ended the process.
     Failed,
 }
 
 /// Serves until a signal to stop, until another process has replaced this one, or until a part of
-/// the process fails that cannot be replaced. Then drains. `tasks` are such parts: the process ends
-/// if one of them fails.
+/// the process fails that cannot be replaced. Then drains. `tasks` are parts that cannot be
+/// replaced: the process ends if one of them fails.
 pub(super) async fn supervise(
     mut signals: Signals,
     process: &Process,
@@ -133,8 +133,8 @@ fn replace(
     }
 }
 
-/// Waits for every worker to end. Returns how many connections they have aborted, and whether a
-/// worker has failed.
+/// Waits for every worker to end. Returns how many connections the workers have aborted, and
+/// whether a worker has failed.
 async fn drained(mut threads: Threads) -> (usize, bool) {
     let (mut aborted, mut has_failed) = (0, false);
     while let Some(report) = threads.ended().await {

@@ -1,7 +1,8 @@
-//! Opening of folders by root along paths that no other user can redirect.
+//! Opens folders as root along paths that no other user can redirect.
 //!
-//! Each step of a path starts from the descriptor of the step before, so that no other user can
-//! exchange a folder in between. A symbolic link is followed only if only root can have created it.
+//! Each step of a path starts from the descriptor of the previous step, so that no other user can
+//! replace a folder in between. A symbolic link is followed only if no one but root can have
+//! created it.
 
 use std::ffi::OsStr;
 use std::fs::{File, Metadata};
@@ -27,8 +28,8 @@ pub(super) fn is_roots_alone(metadata: &Metadata) -> bool {
     metadata.uid() == 0 && metadata.mode() & 0o022 == 0
 }
 
-/// Opens the folder `path`; with `create`, creates all missing parts of it. Returns None if another
-/// user may have created a link on the path.
+/// Opens the folder `path`; with `create`, creates all missing parts of the path. Returns None if
+/// another user may have created a link on the path.
 ///
 /// # Errors
 /// Errors of `openat(2)`, `mkdirat(2)` and `readlinkat(2)`.

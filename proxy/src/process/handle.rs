@@ -52,8 +52,8 @@ impl Process {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts a worker in place of a failed one, with everything that is in force. Clients wait in
-    /// the backlogs of its sockets meanwhile.
+    /// Starts a worker in place of a failed one, with the configuration in force. Clients wait in
+    /// the backlogs of the worker's sockets meanwhile.
     ///
     /// # Errors
     /// If the system has no descriptor or thread left. The worker is then missing, and its sockets

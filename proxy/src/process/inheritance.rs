@@ -38,11 +38,11 @@ const MAX_SOCKETS: RawFd = 4096;
 /// Maximum size of the session ticket keys in bytes: more than any keys need.
 const MAX_SECRET: u64 = 64 << 10;
 
-/// Longest time until a successor serves: it may have to compile its plugins.
+/// Maximum time until a successor serves. The successor may have to compile its plugins first.
 const MAX_START: Duration = Duration::from_mins(10);
-/// Longest time until a successor ends after it has closed the pipe.
+/// Maximum time until a successor ends after it has closed the pipe.
 const MAX_END: Duration = Duration::from_secs(10);
-/// Interval at which to check whether it has ended.
+/// Interval at which to check whether a successor has ended.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Sockets and state that a process inherits.
@@ -80,7 +80,7 @@ pub enum InheritError {
     /// The variable is malformed.
     #[error("the environment variable {variable} is invalid: {reason}")]
     Variable {
-        /// Its name.
+        /// The name of the variable.
         variable: &'static str,
         /// The mistake.
         reason: String,
@@ -88,7 +88,7 @@ pub enum InheritError {
     /// The descriptor is not a listening socket.
     #[error("descriptor {descriptor}, passed by {variable}, cannot be used")]
     Socket {
-        /// Its number.
+        /// The number of the descriptor.
         descriptor: RawFd,
         /// The variable that names it.
         variable: &'static str,
@@ -119,7 +119,7 @@ pub(super) enum UpgradeError {
     /// The new process ended before it was ready.
     #[error("the new process ended before it was ready ({0}): see its output for the reason")]
     Ended(ExitStatus),
-    /// The new process runs, but has not reported that it is ready.
+    /// The new process did not report in time that it was ready, and was killed.
     #[error("the new process did not report in time that it was ready, and was killed")]
     Silent,
 }
@@ -143,7 +143,7 @@ impl Inherited {
             let parsed = text.parse().map(Some);
             parsed.map_err(|_| wrong(name, format!("`{text}` is not a number")))
         };
-        // No sockets were passed, or only to another process, such as the parent.
+        // No sockets were passed, or they were passed to another process, such as the parent.
         if number("LISTEN_PID")? != Some(std::process::id()) {
             return Ok(Inherited::default());
         }
@@ -197,7 +197,8 @@ impl Inherited {
         self.predecessor.is_some()
     }
 
-    /// Takes the session ticket keys. None if taken already, or if there is no predecessor.
+    /// Takes the session ticket keys. Returns None if they were taken already, or if there is no
+    /// predecessor.
     pub(super) fn take_tickets(&mut self) -> Option<Vec<u8>> {
         self.tickets.take()
     }
@@ -240,7 +241,7 @@ fn own(descriptor: RawFd) -> io::Result<OwnedFd> {
     let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
     match fcntl_getfd(&descriptor) {
         Ok(flags) => {
-            // Children of this process must not inherit it.
+            // Children of this process must not inherit the descriptor.
             fcntl_setfd(&descriptor, flags | FdFlags::CLOEXEC)?;
             Ok(descriptor)
         }
@@ -290,7 +291,7 @@ impl Successor {
         let mut arguments = std::env::args_os();
         let program = arguments.next().unwrap_or_default();
         if cfg!(fuzzing) {
-            // The program is the fuzzer.
+            // Under fuzzing, the program is the fuzzer, which must not be started again.
             let source = io::ErrorKind::Unsupported.into();
             return Err(UpgradeError::Start { program, source });
         }
@@ -316,7 +317,7 @@ impl Successor {
             {
                 return Ok(child.id());
             }
-            // The pipe is closed a moment before the process has ended.
+            // A process that ends closes the pipe a moment before its exit status is available.
             let ended = tokio::time::timeout(MAX_END, self.ended()).await;
             if let Ok(status) = ended {
                 return Err(UpgradeError::Ended(status));
@@ -344,8 +345,8 @@ impl Drop for Successor {
     }
 }
 
-/// Must be called within [`exclusive`]: for a moment, every process that is started inherits these
-/// descriptors.
+/// Starts `command` with these sockets and keys. Must be called within [`exclusive`]: for a moment,
+/// every process that is started inherits these descriptors.
 fn spawn(mut command: Command, sockets: &[Open], tickets: &[u8]) -> io::Result<Successor> {
     let (reader, writer) = io::pipe()?;
     // Only these descriptors stay open in the successor: all others are close-on-exec.

@@ -15,13 +15,13 @@ use crate::tunnel::PIPE_DESCRIPTORS;
 const FOR_PROCESS: u64 = 160;
 /// Descriptors per worker: four for its poller in tokio, its pipes, and lingering connections.
 const FOR_WORKER: u64 = 4 + (PIPE_DESCRIPTORS + MAX_LINGERING) as u64;
-/// Descriptors per listening socket: the worker's, the one kept to be passed on, and the one passed
-/// to a successor.
+/// Descriptors per listening socket: the worker's, the one kept for passing it on, and the one
+/// passed to a successor.
 const FOR_SOCKET: u64 = 3;
 /// Descriptors per connection: one for the client, one for the server.
 const PER_CONNECTION: u64 = 2;
-/// IP addresses that reloads can add if `max_connections` is not set. The reserve is at most an
-/// eighth of the descriptors that are left for connections.
+/// Number of IP addresses that reloads can add if `max_connections` is not set. Descriptors are
+/// reserved for them, but at most an eighth of those that are left for connections.
 const SPARE_ADDRESSES: u64 = 16;
 
 /// There are too few file descriptors, or their limit cannot be read.
@@ -61,8 +61,8 @@ pub enum LimitError {
     Unknown(#[source] io::Error),
 }
 
-/// Raises the limit as needed and as far as possible. Returns how many connections it allows in
-/// addition to `workers` that listen on `addresses`.
+/// Raises the limit as needed and as far as possible. Returns how many connections the limit allows
+/// in addition to `workers` that listen on `addresses`.
 ///
 /// # Errors
 /// [`LimitError`], if `wanted` connections do not fit.
@@ -76,7 +76,7 @@ pub(super) fn raise(
     let needed = wanted.map_or(hard, |wanted| descriptors(wanted.get(), reserved));
     let mut limit = soft;
     if soft < needed {
-        // root can exceed the hard limit; other users can raise the limit up to it.
+        // root can exceed the hard limit; other users can only raise the soft limit up to it.
         let attempts = [(needed, hard.max(needed)), (hard, hard)];
         let raised = attempts
             .iter()
@@ -167,7 +167,7 @@ mod tests {
         };
         check(4096, 20_000, Ok(4096));
         check(0, 20_000, Ok(9822));
-        // The reserve is an eighth of 160.
+        // Descriptors are reserved for added addresses: an eighth of 160.
         check(0, 416, Ok(70));
         check(0, 258, Ok(1));
         check(

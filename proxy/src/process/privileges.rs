@@ -1,6 +1,6 @@
 //! Change from root to the configured user, once the sockets are bound.
 //!
-//! One capability is kept if the kernel allows it: to bind ports below 1024, for reloads and
+//! If the kernel allows it, one capability is kept: to bind ports below 1024, for reloads and
 //! successors. The threads that serve clients, or load or run plugins, do not have it.
 
 use std::ffi::CString;
@@ -76,21 +76,21 @@ impl Account {
             && self.gid.is_none_or(|gid| gid == Gid::effective())
     }
 
-    /// Returns the owner of files that root creates for the account; None unless the process
+    /// Returns the owner of the files that root creates for the account; None unless the process
     /// changes from root to another user.
     pub(super) fn owner(&self) -> Option<(Uid, Gid)> {
         let uid = self.user.as_ref()?.uid;
         (geteuid().is_root() && !uid.is_root()).then_some((uid, self.gid?))
     }
 
-    /// Changes to the group, the supplementary groups and the user, for all threads. Does not need
-    /// root if the process already runs as that user and group.
+    /// Changes the group, the supplementary groups and the user of all threads. Does not need root
+    /// if the process already runs as that user and group.
     ///
     /// # Errors
     /// [`PrivilegeError::Lookup`], [`PrivilegeError::Change`].
     pub(super) fn assume(&self) -> Result<(), PrivilegeError> {
-        // For root this goes on even without a change, because root can be in groups that it must
-        // leave.
+        // Root continues even if user and group are already right, because root can be in
+        // supplementary groups that it must leave.
         if self.is_current() && !geteuid().is_root() {
             return Ok(());
         }
@@ -119,7 +119,8 @@ impl Account {
 }
 
 /// Changes to the configured user and group if the process is root, so that everything afterwards
-/// has the permissions of that user. For processes that only check: there is no way back.
+/// has the permissions of that user. Only for processes that check a configuration, because the
+/// change cannot be undone.
 ///
 /// # Errors
 /// [`PrivilegeError`].
@@ -131,7 +132,7 @@ pub fn assume_if_root(user: Option<&str>, group: Option<&str>) -> Result<(), Pri
 }
 
 /// Makes the kernel keep this thread's capabilities when the user changes. Returns whether that
-/// succeeded and they include the one to bind ports below 1024.
+/// succeeded and the capabilities include the one to bind ports below 1024.
 fn hold_bind_right() -> bool {
     let has = capabilities(None)
         .is_ok_and(|sets| sets.permitted.contains(CapabilitySet::NET_BIND_SERVICE));
@@ -139,7 +140,7 @@ fn hold_bind_right() -> bool {
 }
 
 /// Drops all kept capabilities except the one to bind ports below 1024. Programs that this process
-/// starts inherit it if the kernel supports ambient capabilities.
+/// starts inherit that one if the kernel supports ambient capabilities.
 fn keep_bind_right() -> nix::Result<()> {
     let only = CapabilitySet::NET_BIND_SERVICE;
     set_rights(only).map_err(|error| nix::Error::from_raw(error.raw_os_error()))?;

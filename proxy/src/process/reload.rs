@@ -35,12 +35,14 @@ impl Process {
             // Held so that no other reload binds sockets, and no successor inherits them,
             // meanwhile.
             let _sockets = self.change_sockets().await;
-            // Sockets are bound last, so that a mistake binds nothing. It also keeps the copies of
-            // the sockets short-lived in case the process begins to drain.
+            // Sockets are bound last, so that an invalid configuration binds none. Handles to the
+            // open sockets are also copied last: while copies exist, a process that begins to drain
+            // cannot close its sockets.
             let known = self.sockets().known().clone();
             let workers = self.control().workers();
             let most = self.max_connections();
-            // The threads that load plugins must not be able to bind every port; this one can.
+            // The threads that load plugins must not be able to bind privileged ports; this thread
+            // can.
             let bound = dedicated_thread::run("bind", move || {
                 let config = prepared.config();
                 let bound = known.bind(&config.frontends, workers, &resolve)?;

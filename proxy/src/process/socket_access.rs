@@ -69,12 +69,11 @@ impl Access {
     }
 }
 
-/// Gives a socket's file its configured permissions and owner. The old values are kept for
-/// [`Changed::undo`].
+/// Gives a socket's file its configured permissions and owner. [`Changed::undo`] can restore the
+/// old values.
 ///
 /// # Errors
-/// If there is no such user or group, or if this process is not permitted to give the file to
-/// them.
+/// If there is no such user or group, or if this process is not permitted to give the file to them.
 pub(super) fn apply(path: &Path, config: &SocketAccess) -> io::Result<Option<Changed>> {
     if *config == SocketAccess::default() {
         return Ok(None);

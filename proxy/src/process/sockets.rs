@@ -1,8 +1,8 @@
 //! All listening sockets of the process.
 //!
-//! The sockets of frontends are bound before any worker accepts. A second descriptor of each is
-//! kept here, so that a reload can pass it to another frontend and an upgrade to the successor. An
-//! inherited socket goes to the frontend that binds its address.
+//! The sockets of frontends are bound before any worker accepts. A second descriptor of each socket
+//! is kept here, so that a reload can pass it to another frontend and an upgrade can pass it to the
+//! successor. An inherited socket goes to the frontend that binds its address.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -35,11 +35,12 @@ pub(super) struct Known(Vec<Open>);
 /// A listening socket.
 #[derive(Debug, Clone)]
 pub(super) struct Open {
-    /// The `bind` that it was opened for; None if that is unknown, and for the admin interface.
+    /// The `bind` that the socket was opened for; None if that is unknown, and for the admin
+    /// interface.
     pub(super) purpose: Option<Purpose>,
     pub(super) listener: Arc<Listener>,
     pub(super) keeper: Keeper,
-    /// Whether the workers have it.
+    /// Whether the workers have the socket.
     is_served: bool,
 }
 
@@ -219,8 +220,8 @@ impl Bound {
 }
 
 impl Known {
-    /// Opens the sockets of `frontends` that the workers do not have yet, for each of `workers`.
-    /// Calls `resolve` for the addresses of names.
+    /// Opens, for each of `workers`, the sockets of `frontends` that the worker does not have yet.
+    /// Calls `resolve` to look up the addresses of names.
     ///
     /// # Errors
     /// [`StartError::Bind`]; sockets that this call has bound are closed again.
@@ -263,7 +264,7 @@ impl Known {
             frontend: frontend.name.clone(),
             bind: bind.to_string(),
         };
-        // Found by `bind`, because the address of port 0 or of a name is known only once it is
+        // Looked up by `bind`, because the address of port 0 or of a name is known only once it is
         // bound.
         let known = self.find(|open| open.purpose.as_ref() == Some(&purpose));
         let groups = if known.is_empty() {
@@ -285,8 +286,8 @@ impl Known {
                 .map(|group| {
                     let group = group.into_iter().map(|open| Open {
                         purpose: Some(purpose.clone()),
-                        // If another frontend has had the socket, its accept tasks end with it, so
-                        // the workers need the socket again.
+                        // If the socket belonged to another frontend, its accept tasks end with
+                        // that frontend, so the workers need the socket again.
                         is_served: false,
                         ..open
                     });
@@ -299,7 +300,8 @@ impl Known {
         };
         for group in groups {
             let name = group[0].listener.name();
-            // Another `bind` of this configuration spells the same address in another way.
+            // Another `bind` of this configuration means the same address with a different
+            // spelling.
             if !bound.names.insert(name.to_owned()) {
                 return Err(io::ErrorKind::AddrInUse.into());
             }
@@ -385,7 +387,7 @@ impl Known {
             return Ok(known);
         }
         // With SO_REUSEPORT alone, a second proxy process would silently get half of the
-        // connections. Binding without it first finds out whether the address is in use.
+        // connections. Therefore, a bind without it first finds out whether the address is in use.
         if address.port() != 0 {
             drop(Listener::tcp(address, backlog, Sharing::Alone)?);
         }
@@ -400,7 +402,8 @@ impl Known {
     }
 }
 
-/// Distributes sockets so that each one is accepted from, and each worker has at least one.
+/// Distributes sockets so that a worker accepts from each socket, and each worker has at least one
+/// socket.
 fn distribute(sockets: &[Open], workers: &mut [Vec<Listener>]) -> io::Result<()> {
     let count = workers.len();
     for turn in 0..count.max(sockets.len()) {
@@ -410,7 +413,7 @@ fn distribute(sockets: &[Open], workers: &mut [Vec<Listener>]) -> io::Result<()>
     Ok(())
 }
 
-/// Groups sockets by address; several workers can share an address.
+/// Groups sockets by address: several workers can have a socket for the same address.
 fn by_name(sockets: Vec<Open>) -> Vec<Vec<Open>> {
     let mut groups: Vec<Vec<Open>> = Vec::new();
     for open in sockets {

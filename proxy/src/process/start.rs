@@ -2,8 +2,8 @@
 //! then plugins.
 //!
 //! Only work that needs root comes before the change to the configured user. Therefore plugins
-//! never run as root if a user is configured, and anything that this user lacks permission for is
-//! found now instead of by the first reload.
+//! never run as root if a user is configured. If the user lacks a permission, the start fails, not
+//! the first reload.
 
 use std::io;
 use std::sync::Arc;
@@ -35,12 +35,13 @@ use crate::control::{Control, Handles, Prepared};
 use crate::telemetry::Telemetry;
 use crate::worker::DrainState;
 
-/// Niceness of the threads that load plugins. A compiler that starves at idle priority runs again
-/// with this niceness. It amounts to a third of a worker's weight, so that requests do not wait.
+/// Niceness of the threads that load plugins. A compilation that gets no CPU time at idle priority
+/// is repeated with this niceness. It gives a thread a third of a worker's weight, so that requests
+/// do not wait.
 const LOADER_NICENESS: i32 = 5;
 
-/// How long a predecessor can take to stop accepting. Until then, it would get some of the requests
-/// that an ACME server sends for an order of this process.
+/// Maximum time for a predecessor to stop accepting. Until then, the predecessor would get some of
+/// the requests that an ACME server sends for an order of this process.
 const HANDOVER_TIME: Duration = Duration::from_secs(2);
 
 /// A process that is starting. From now on, no signal kills it midway: a signal to stop ends the
@@ -99,7 +100,7 @@ impl Start {
             give_up_bind_right();
             work()
         };
-        // The thread is left behind if a signal stops the process meanwhile.
+        // If a signal stops the process meanwhile, the thread is abandoned.
         let result = dedicated_thread::run("start", work).map_err(StartError::Start)?;
         let signals = &mut self.signals;
         let has_predecessor = self.inherited.has_predecessor();
@@ -130,7 +131,7 @@ impl Start {
         let max_connections = limits::raise(config.max_connections, workers, survey.addresses)?;
         let account = Account::find(config.user.as_deref(), config.group.as_deref())?;
         let mut sockets = Sockets::new(std::mem::take(&mut self.inherited.sockets));
-        // Names are not resolved again: a slow name service would delay signals here.
+        // Names are not resolved again: a slow name service would delay the handling of signals.
         let resolve = |host: &str, port| survey.resolved(host, port);
         let bound = sockets.known().bind(&config.frontends, workers, &resolve)?;
         let admin = {
@@ -162,8 +163,9 @@ impl Opened {
         self.start.wait_for(work)
     }
 
-    /// Serves `prepared`, whose configuration it was opened for, until SIGTERM or SIGINT, or until
-    /// another process has replaced it after SIGUSR2. Calls `ready` once every worker has started.
+    /// Serves `prepared`, which must be of the configuration that this process was opened for.
+    /// Returns after SIGTERM or SIGINT, or once another process has replaced this one after
+    /// SIGUSR2. Calls `ready` once every worker has started.
     ///
     /// # Errors
     /// [`StartError`], before any connection is accepted.
@@ -221,8 +223,8 @@ impl Opened {
         }
         sockets.replace(bound);
         let process = Process::new(control.clone(), sockets, max_connections);
-        // If one of these tasks fails, the process ends: without it, the process would only seem to
-        // work.
+        // If one of these tasks fails, the process ends: without the task, the process would only
+        // seem to work.
         let mut tasks = JoinSet::new();
         if let Some(events) = events {
             tasks.spawn(control.clone().handle_events(events));

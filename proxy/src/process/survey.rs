@@ -1,8 +1,8 @@
 //! Survey of everything on the machine that a configuration names: accounts, addresses, folders,
 //! files.
 //!
-//! Both `check` and a start, before it opens anything, run it. Thus both find the same mistakes and
-//! report them with those of the file. Opens no socket and creates nothing.
+//! `check` runs the survey, and so does a start before it opens anything. Thus both find the same
+//! mistakes and report them with those of the file. The survey opens no socket and creates nothing.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -82,7 +82,7 @@ pub fn survey(config: &Config, source: &Source) -> Survey {
     }
 }
 
-/// Queries the name service, which can be slow.
+/// Resolves a name. Queries the name service, which can be slow.
 ///
 /// # Errors
 /// Errors of `getaddrinfo(3)`.
@@ -94,7 +94,7 @@ pub(super) fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
 }
 
 impl Survey {
-    /// Returns the result of [`resolve`] during the survey, without another query.
+    /// Returns the result that [`resolve`] had during the survey, without another query.
     ///
     /// # Errors
     /// If the surveyed configuration does not contain the name.
@@ -178,8 +178,8 @@ impl Surveyor<'_> {
         }
     }
 
-    /// Records an address, and reports another that overlaps with it. The parser of the file finds
-    /// addresses that are written twice.
+    /// Records an address, and reports an overlap with an address that was recorded before. The
+    /// parser of the file already reports addresses that are written twice.
     fn cover(&mut self, key: &[&str], address: SocketAddr) {
         self.addresses.ip += 1;
         if address.port() == 0 {
@@ -230,15 +230,16 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// Returns whether this process runs, or can run, as the configured user. Otherwise, as when
-/// `check` runs as another user, it cannot tell what the configured user can access.
+/// Returns whether this process runs, or can run, as the configured user. If not, for example if
+/// another user runs `check`, the process cannot find out what the configured user can access.
 fn has_account(config: &Config) -> bool {
     let account = Account::find(config.user.as_deref(), config.group.as_deref());
     geteuid().is_root() || account.is_ok_and(|account| account.is_current())
 }
 
 /// Checks that the process can open its configuration and its log again later. Runs as the user
-/// that the process has changed to. Plugins need no check here: that user reads them in any case.
+/// that the process has changed to. Plugins need no check here, because that user reads them
+/// anyway.
 pub fn review(config: &Config, source: &Source) -> Option<Errors> {
     let mut mistakes = None;
     if !has_account(config) {
@@ -324,7 +325,8 @@ mod tests {
         );
     }
 
-    /// A start that is to stop must not wait for the name service a second time.
+    /// The sockets are bound without a second query to the name service, which would delay a signal
+    /// to stop.
     #[test]
     fn names_are_resolved_once() {
         let text = format!(

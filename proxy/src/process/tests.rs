@@ -1,5 +1,5 @@
-//! Internal failures of the proxy while it serves, caused by values that no configuration can
-//! contain.
+//! Internal failures of the proxy while it serves. The tests cause them with values that no
+//! configuration can contain.
 
 use std::net::SocketAddr;
 use std::panic;
@@ -132,7 +132,7 @@ async fn answer(address: SocketAddr) -> String {
     answer
 }
 
-/// Names are not resolved again: the name service could give another answer by then, or be slow.
+/// Names are not resolved again: by then, the name service could be slow or give another answer.
 #[test]
 fn names_are_bound_as_they_were_resolved() {
     let text = "[frontend.http]
@@ -184,7 +184,7 @@ async fn a_worker_that_panics_is_replaced_and_repeated_panics_end_the_process() 
         commands[0].send(Command::Apply(config)).unwrap();
     };
     let all_answer = async || {
-        // Enough connections that both workers get some.
+        // Enough connections for both workers to get some.
         for _ in 0..16 {
             let answer = answer(address).await;
             assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");

@@ -12,11 +12,11 @@ impl Process {
     /// process's ID.
     ///
     /// # Errors
-    /// [`ChangeError`]; this process continues.
+    /// [`ChangeError`]; this process then continues.
     pub(super) async fn upgrade(&self) -> Result<u32, ChangeError> {
         let control = self.control();
-        // Held so that a reload that is prepared meanwhile waits for the outcome: sockets that it
-        // binds would not be passed on. Plugin versions can still change in this process, but those
+        // Held so that a reload that is being prepared waits for the outcome: sockets that it binds
+        // would not be passed on. Plugin versions can still change in this process, but those
         // changes end with it.
         let _sockets = self.change_sockets().await;
         control.ensure_serving()?;
@@ -24,11 +24,11 @@ impl Process {
         let sockets = self.sockets().all();
         let successor = Successor::start(&sockets, &control.sites().ticket_keys().export())
             .map_err(|error| ChangeError::Process(error.into()))?;
-        // If this process stops, only the successor must keep them open.
+        // Dropped so that only the successor keeps the sockets open if this process stops.
         drop(sockets);
         let successor = tokio::select! {
-            // A signal to stop ends this process and the one that it has started: the files of its
-            // sockets are already being removed.
+            // A signal to stop takes precedence and also ends the new process: this process is
+            // already removing the files of its sockets.
             biased;
             _ = state.wait_for(|state| *state != DrainState::Serving) => {
                 return Err(ChangeError::Stopping);

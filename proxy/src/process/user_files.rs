@@ -73,8 +73,8 @@ fn log(path: &Path, (uid, gid): (Uid, Gid)) -> io::Result<()> {
 }
 
 /// Opens a directory that only root can change, so that no other user changes its entries
-/// meanwhile. Creates it if it is missing. Returns None if others can change it or if it cannot be
-/// opened: its use reports the problem later.
+/// meanwhile. Creates the directory if it is missing. Returns None if others can change it or if it
+/// cannot be opened: the user's own attempt to use it reports the problem later.
 fn directory(path: &Path) -> io::Result<Option<File>> {
     let Some((above, name)) = place(path, true)? else {
         return Ok(None);
@@ -92,9 +92,9 @@ fn directory(path: &Path) -> io::Result<Option<File>> {
     Ok(is_roots.then_some(directory))
 }
 
-/// Gives the cache directory and its contents to the user, if only root can change it: root has
-/// just created it, or has used it before. A directory that contains anything but compiled plugins
-/// is not a cache, and is left alone.
+/// Gives the cache directory and its contents to the user if only root can change the directory,
+/// because root has just created it or has used it before. A directory that contains anything but
+/// compiled plugins is not a cache, and is left alone.
 fn cache(path: &Path, (uid, gid): (Uid, Gid)) -> io::Result<()> {
     let Some(directory) = directory(path)? else {
         return Ok(());
@@ -108,7 +108,7 @@ fn cache(path: &Path, (uid, gid): (Uid, Gid)) -> io::Result<()> {
         }
         let stat = statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
         let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-        // A hard link with another name would make it a file of another folder, too.
+        // A file with a second hard link may also belong to another folder.
         if !is_file || stat.st_nlink != 1 || !CompiledCache::is_entry(Path::new(name)) {
             return Ok(());
         }
@@ -122,8 +122,8 @@ fn cache(path: &Path, (uid, gid): (Uid, Gid)) -> io::Result<()> {
     fchown(directory, Some(uid.as_raw()), Some(gid.as_raw()))
 }
 
-/// Creates a directory for accounts and certificates for the user. Gives the user an existing one
-/// only if it is empty and only root can change it.
+/// Creates the user's directory for accounts and certificates. Gives an existing directory to the
+/// user only if it is empty and only root can change it.
 fn storage(path: &Path, (uid, gid): (Uid, Gid)) -> io::Result<()> {
     let Some(directory) = directory(path)? else {
         return Ok(());
@@ -194,7 +194,7 @@ mod tests {
         log(&path("link/logs/log"), owner()).unwrap();
         assert!(is_users(&path("root/logs/log")));
         assert!(cache(&path("loop/cache"), owner()).is_err());
-        // Created by this call: neither redirected nor shared.
+        // This call creates the directory, so it is neither redirected nor shared.
         cache(&path("user/new/cache"), owner()).unwrap();
         assert!(is_users(&path("user/new/cache")));
         assert!(!is_users(&path("user/new")));
@@ -226,7 +226,7 @@ mod tests {
     fn a_cache_with_other_files_still_belongs_to_root() {
         let Some(machine) = machine() else { return };
         let folder = machine.path().join("root");
-        // A killed process leaves files like the second one behind.
+        // A killed process can leave a temporary file like the second one behind.
         for name in ["a.compiled", ".tmpAbCdEf"] {
             fs::write(folder.join(name), "").unwrap();
         }

@@ -51,8 +51,8 @@ pub(super) struct Shared {
 }
 
 impl Threads {
-    /// Starts a thread for each configuration, with the receiver of its commands. Returns once all
-    /// of them serve.
+    /// Starts a thread for each configuration and gives it the receiver of its commands. Returns
+    /// once all workers serve.
     ///
     /// # Errors
     /// [`StartError::Start`].
@@ -89,8 +89,8 @@ impl Threads {
             started.map_err(StartError::Start)?;
         }
         drop(ready);
-        // All workers must serve before anyone, above all a predecessor, is notified that this
-        // process does.
+        // All workers must serve before this process reports that it serves, above all to a
+        // predecessor.
         for _ in 0..workers {
             if all_ready.recv().is_err() {
                 return Err(StartError::Start(threads.first_error()));
@@ -104,7 +104,7 @@ impl Threads {
     /// # Errors
     /// If the system cannot create a thread.
     pub(super) fn replace(&mut self, config: WorkerConfig, inputs: WorkerInputs) -> io::Result<()> {
-        // Its readiness is not awaited: clients wait in the backlogs of its sockets.
+        // There is no need to wait until it is ready: clients wait in the backlogs of its sockets.
         self.spawn(config, inputs, blocking::channel().0)
     }
 
@@ -133,7 +133,7 @@ impl Threads {
             .stack_size(WORKER_STACK)
             .spawn(move || {
                 give_up_bind_right();
-                // Unwind-safe: the inputs are queues, which are consistent at all times.
+                // Unwind-safe, because the inputs are queues, which are always consistent.
                 let run = || worker::run(config, &mut inputs, ready);
                 let report = match catch_unwind(AssertUnwindSafe(run)) {
                     Ok(Ok(ended)) => Report::Ended(ended),
@@ -146,15 +146,15 @@ impl Threads {
                         inputs,
                     }),
                 };
-                // The receiver may be gone while the process ends.
+                // If the process is ending, the receiver may be gone.
                 let _ = sender.send(report);
             })?;
         self.running += 1;
         Ok(())
     }
 
-    /// Waits for the report of a worker that has failed to start, and returns its error. There must
-    /// be one.
+    /// Waits for the report of a worker that has failed to start, and returns its error. At least
+    /// one worker must have failed.
     fn first_error(&mut self) -> io::Error {
         while let Some(report) = self.reports.blocking_recv() {
             if let Report::Failed(failure) = report {

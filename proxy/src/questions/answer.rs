@@ -1,22 +1,22 @@
-//! Answers, and the kinds of questions by their answers.
+//! Answers to questions, and the kinds of questions.
 
 use std::borrow::Cow;
 
-/// Kind of a question: the function of the contract with which a plugin asks it.
+/// Kind of a question, by the contract's function that a plugin calls for the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// `ask`: matchers, shares, usability.
+    /// `ask`: for matchers, shares and usability.
     Number,
-    /// `ask-value`: lookups and values.
+    /// `ask-value`: for lookups and values.
     Value,
 }
 
 /// The answer to a question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer<'a> {
-    /// Nothing matches.
+    /// Nothing matches or exists.
     None,
-    /// Number of the matching entry; 1 for a share or a usable backend.
+    /// Number of the matching entry; 1 if the request is in the share or the backend is usable.
     Number(u32),
     /// Value from a table, or the part itself.
     Value(Cow<'a, [u8]>),
@@ -48,8 +48,8 @@ impl Answer<'_> {
         }
     }
 
-    /// Appends the answer's key. Two keys are equal exactly if the answers are. A key marks its own
-    /// end, so a sequence of answers has a unique key as well.
+    /// Appends the answer's key to `key`. Two keys are equal if and only if the answers are. A key
+    /// is self-delimiting, so the concatenated keys of several answers are unambiguous as well.
     pub fn write_key(&self, key: &mut Vec<u8>) {
         match self {
             Answer::None => key.push(0),
@@ -65,7 +65,7 @@ impl Answer<'_> {
         }
     }
 
-    /// Returns the answer for a number, if there is one.
+    /// Returns the answer for an optional number.
     pub(super) fn of_number(number: Option<u32>) -> Self {
         number.map_or(Answer::None, Answer::Number)
     }

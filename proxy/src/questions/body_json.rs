@@ -1,25 +1,27 @@
 //! Finds one member of a JSON text (RFC 8259) by its pointer (RFC 6901).
 //!
-//! Returns a value only if every JSON reader must find the same. There is no answer if the text is
-//! not JSON, or if a member along the path occurs twice. Takes one pass, without recursion beyond
-//! [`MAX_DEPTH`]. Numbers are returned as written, since no number type keeps all of them.
+//! Returns a value only if every JSON reader must find the same one. Returns none if the text is
+//! not JSON, or if a member along the path occurs twice. Takes one pass, and recurses at most
+//! [`MAX_DEPTH`] levels deep. Numbers are returned as written, since no number type can represent
+//! all of them exactly.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// Maximum nesting of arrays and objects. No API needs more, and parsers have different limits.
+/// Maximum nesting depth of arrays and objects. APIs need less, and parsers differ in their limits.
 const MAX_DEPTH: usize = 64;
 
 /// A JSON pointer: the path to a member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pointer {
     text: Box<str>,
-    /// Names in `text`, decoded.
+    /// Member names in `text`, decoded.
     members: Box<[Box<str>]>,
 }
 
 impl Pointer {
-    /// Parses a pointer. None if it is invalid, or longer than the maximum nesting.
+    /// Parses a pointer. None if it is invalid, or if it has more members than the maximum nesting
+    /// depth.
     pub(super) fn parse(text: &str) -> Option<Pointer> {
         let members = match text.strip_prefix('/') {
             Some(rest) => rest.split('/').map(decode).collect::<Option<Vec<_>>>()?,
@@ -32,8 +34,8 @@ impl Pointer {
         })
     }
 
-    /// Returns the string, number or boolean that the pointer leads to. Strings are decoded, others
-    /// are as written.
+    /// Returns the string, number or boolean to which the pointer leads. A string is decoded; other
+    /// values are returned as written.
     pub(super) fn find<'b>(&self, body: &'b [u8]) -> Option<Cow<'b, [u8]>> {
         let text = std::str::from_utf8(body).ok()?;
         let mut scanner = Scanner {
@@ -80,26 +82,26 @@ fn decode(member: &str) -> Option<Box<str>> {
     Some(decoded.into())
 }
 
-/// Decodes a string with its quotes; None if it contains half a surrogate pair, which is not a
-/// character.
+/// Decodes a string given with its quotes. None if it contains half a surrogate pair, which is not
+/// a character.
 fn decode_string(quoted: &[u8]) -> Option<String> {
     serde_json::from_slice(quoted).ok()
 }
 
 /// Result of following the path within a value.
 enum Found<'t> {
-    /// Not a string, number or boolean, or not on the path.
+    /// The value is not a string, number or boolean, or is not on the path.
     Nothing,
-    /// A scalar as written, strings with their quotes.
+    /// A scalar as written; a string includes its quotes.
     Scalar(&'t [u8]),
     /// A member along the path occurs twice.
     Twice,
 }
 
-/// Members of the path that are still to be found; None outside of the path.
+/// Members of the path that are still to be found; None if the value is not on the path.
 type Way<'w> = Option<&'w [Box<str>]>;
 
-/// Scanner of a UTF-8 text. Every method returns None if the text is not JSON.
+/// Scanner of a UTF-8 string. Every method returns None if the string is not JSON.
 struct Scanner<'t> {
     rest: &'t [u8],
 }

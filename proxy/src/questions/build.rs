@@ -1,8 +1,9 @@
-//! Collects the definitions of a plugin's `configure`.
+//! Collects the definitions that a plugin makes in `configure`.
 //!
-//! The definitions of the first instance are built. Those of every other instance are compared with
-//! them by digest as they arrive, so that entries are not stored again. A failed definition is
-//! recorded, too: a plugin may continue without it, and must fail there again in every instance.
+//! The questions of the first instance are built and stored. The definitions of every other
+//! instance are only compared with them by digest as they arrive, so their entries are not stored
+//! again. A failed definition is recorded as well. A plugin may continue after the failure, and
+//! then the same definition must fail in every instance.
 
 use std::sync::Arc;
 
@@ -15,10 +16,10 @@ use super::set::{Definition, Question, Questions, ShareOver};
 use super::share::Share;
 use crate::tables::Tables;
 
-/// Maximum number of definitions that can fail.
+/// Maximum number of failed definitions.
 const MAX_FAILED: usize = 1024;
 
-/// Reports whether the configuration has a backend of this name.
+/// Function that reports whether the configuration has a backend with this name.
 type IsBackend = Box<dyn Fn(&str) -> bool + Send + Sync>;
 
 /// Collects the questions of one instance, in order.
@@ -40,16 +41,16 @@ struct Building {
 
 struct Verifying {
     questions: Arc<Questions>,
-    /// Number of definitions so far, and of the questions among them.
+    /// Number of definitions so far. `number` counts only those that defined a question.
     definitions: usize,
     number: u32,
-    /// The first question that differs.
+    /// Number of the first question that differs.
     differs: Option<u32>,
 }
 
 impl Builder {
-    /// Creates a builder for the first instance. `limit` is the maximum memory in bytes;
-    /// `is_backend` reports whether a backend exists.
+    /// Creates a builder for the first instance. `limit` is the maximum memory of all questions in
+    /// bytes; `is_backend` reports whether a backend exists.
     pub fn new(limit: usize, tables: Arc<Tables>, is_backend: IsBackend) -> Builder {
         Builder(Mode::Building(Building {
             limit,
@@ -61,8 +62,8 @@ impl Builder {
         }))
     }
 
-    /// Creates a builder for another instance of the plugin whose first instance defined
-    /// `questions`.
+    /// Creates a builder for a further instance of a plugin. `questions` are those that the first
+    /// instance defined.
     pub fn verifying(questions: Arc<Questions>) -> Builder {
         Builder(Mode::Verifying(Verifying {
             questions,
@@ -72,7 +73,8 @@ impl Builder {
         }))
     }
 
-    /// Starts a matcher. [`Entries::finish`] reports errors of the matcher and its entries.
+    /// Starts a matcher. Errors of the matcher and of its entries are returned by
+    /// [`Entries::finish`].
     pub fn matcher(&mut self, kind: MatchKind, over: &str, case: Case) -> Entries<'_> {
         let mut digest = Sha256::new();
         add(&mut digest, kind.name().as_bytes());
@@ -98,7 +100,7 @@ impl Builder {
         }
     }
 
-    /// Defines a share of a part, or of requests if `over` is `random`.
+    /// Defines a share of a part's values, or of requests if `over` is `random`.
     ///
     /// # Errors
     /// [`DefineError`].
@@ -144,7 +146,7 @@ impl Builder {
         })
     }
 
-    /// Defines the question whether a backend has a usable server.
+    /// Defines the question of whether a backend has a usable server.
     ///
     /// # Errors
     /// [`DefineError`].
@@ -159,8 +161,8 @@ impl Builder {
         })
     }
 
-    /// Returns the questions, once `configure` has returned. Later instances get those of the first
-    /// instance.
+    /// Returns the questions. Called after `configure` has returned. For a further instance, these
+    /// are the questions of the first instance.
     ///
     /// # Errors
     /// [`DefineError::Differs`] if this instance made other definitions than the first one, or
@@ -204,7 +206,7 @@ impl Building {
     ) -> Result<u32, DefineError> {
         let failed = self.definitions.len() - self.all.len();
         if self.all.len() == MAX_QUESTIONS || failed == MAX_FAILED {
-            // Not recorded, since every further definition fails in the same way.
+            // This definition is not recorded, since every further one fails in the same way.
             return Err(DefineError::TooMany);
         }
         let outcome = make(self).and_then(|question| self.keep(question));
@@ -249,7 +251,7 @@ impl Verifying {
         outcome
     }
 
-    /// Returns whether the first instance could not make any more definitions.
+    /// Returns whether the first instance reached a maximum number of definitions.
     fn is_full(&self) -> bool {
         let made = self.questions.all.len();
         made == MAX_QUESTIONS || self.questions.definitions.len() - made == MAX_FAILED
@@ -268,13 +270,14 @@ enum State {
     Collecting {
         over: Part,
         collector: Collector,
-        /// Memory left for all questions.
+        /// Memory left for the plugin's questions.
         room: usize,
     },
     Failed {
         error: DefineError,
     },
-    /// The entries are too large; they are still counted, for the message.
+    /// The entries are too large. Further entries are only counted, to report how much memory they
+    /// need.
     Full {
         needed: usize,
     },
@@ -283,7 +286,7 @@ enum State {
 }
 
 impl Entries<'_> {
-    /// Adds an entry and its number.
+    /// Adds an entry with its number.
     pub fn push(&mut self, entry: &str, number: u32) {
         add(&mut self.digest, entry.as_bytes());
         self.digest.update(number.to_le_bytes());
@@ -303,7 +306,7 @@ impl Entries<'_> {
         }
     }
 
-    /// Defines the question.
+    /// Ends the matcher and defines it as a question.
     ///
     /// # Errors
     /// [`DefineError`].
@@ -337,7 +340,7 @@ fn digest(kind: &str, given: &[&[u8]]) -> [u8; 32] {
     digest.finalize().into()
 }
 
-/// Adds a text with its length, so that the digest depends on where it ends.
+/// Adds a string, preceded by its length so that the digest depends on where the string ends.
 fn add(digest: &mut Sha256, text: &[u8]) {
     digest.update(text.len().to_le_bytes());
     digest.update(text);

@@ -1,4 +1,5 @@
-//! Values that a request keeps, so that every question gets the same answer for its whole life.
+//! Values that stay the same for the whole life of a request, so that the answers to its questions
+//! do as well.
 
 use std::cell::OnceCell;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
@@ -6,8 +7,8 @@ use std::sync::Arc;
 
 use crate::tables::{TableSet, Tables};
 
-/// Values drawn once per request and kept over its attempts: a random number, and the tables as
-/// they were when they were first needed.
+/// Values fixed once per request and kept across its attempts: a random number, and the tables as
+/// they were when the request first needed them.
 #[derive(Debug, Default)]
 pub struct Draws {
     random: OnceCell<u64>,
@@ -15,7 +16,7 @@ pub struct Draws {
 }
 
 impl Draws {
-    /// Creates draws with a given random number; for tests of plugins.
+    /// Creates the draws of a request with a given random number; for tests of plugins.
     pub fn with_random(random: u64) -> Draws {
         Draws {
             random: random.into(),
@@ -24,7 +25,7 @@ impl Draws {
     }
 
     pub(super) fn random(&self) -> u64 {
-        // Each `RandomState` has different keys, derived from keys that each thread draws.
+        // Each `RandomState` has different keys, derived from random keys of the thread.
         let draw = || RandomState::new().build_hasher().finish();
         *self.random.get_or_init(draw)
     }

@@ -1,4 +1,4 @@
-//! Errors of definitions, with text for the operator that names the entry.
+//! Errors of definitions, with messages for the operator that name the entry.
 
 use thiserror::Error;
 
@@ -11,32 +11,32 @@ pub const MAX_QUESTIONS: usize = 1024;
 /// Reasons why a question cannot be defined. Entries are counted from 1.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum DefineError {
-    /// The text in `over` is not the name of a part.
+    /// The string in `over` does not name a part.
     #[error(transparent)]
     Part(#[from] PartError),
     /// An entry is not valid for the kind of matcher.
     #[error("entry {entry}, {}, is not {expected}", Quoted(.text))]
     Entry {
-        /// Its position.
+        /// Position of the entry.
         entry: usize,
-        /// Its text.
+        /// Text of the entry.
         text: Box<str>,
         /// Description of a valid entry.
         expected: Box<str>,
     },
-    /// An expression needs too much memory.
+    /// A regular expression needs too much memory.
     #[error(
         "entry {entry}, {}, is too large: begin the expression with `^`, shorten it, or use fewer \
          repetitions",
         Quoted(.text)
     )]
     LargeExpression {
-        /// Its position.
+        /// Position of the expression.
         entry: usize,
-        /// Its text.
+        /// Text of the expression.
         text: Box<str>,
     },
-    /// Together the expressions need too many automata.
+    /// The expressions of the matcher together need too many automata.
     #[error(
         "the expressions are too many or too large to match at once: begin them with `^`, shorten \
          them, or define several questions"
@@ -55,10 +55,10 @@ pub enum DefineError {
     /// The share is larger than a million per million.
     #[error("a share is 0 to 1000000 per million, not {0}")]
     PerMillion(u32),
-    /// There is no such table.
+    /// There is no table with this name.
     #[error("there is no table {} in the configuration", Quoted(.0))]
     Table(Box<str>),
-    /// There is no such backend.
+    /// There is no backend with this name.
     #[error("there is no backend {} in the configuration", Quoted(.0))]
     Backend(Box<str>),
     /// There are too many definitions.
@@ -67,9 +67,9 @@ pub enum DefineError {
     /// All questions together need too much memory.
     #[error("the questions take {needed} bytes; limits.questions allows {limit}")]
     Memory {
-        /// Memory that is needed, at least.
+        /// Lower bound of the memory that is needed, in bytes.
         needed: usize,
-        /// The limit.
+        /// The limit, in bytes.
         limit: usize,
     },
     /// The definition differs from that of the plugin's first instance. This is a fault, even if

@@ -1,6 +1,6 @@
 //! Matchers: determine which of many entries matches a part.
 //!
-//! [`Collector`] takes the entries one by one, folds them into their stored form, and builds the
+//! [`Collector`] takes the entries one by one, normalizes them to their stored form, and builds the
 //! structure for its kind: a trie for text, read from either end; ranges for networks; automata for
 //! expressions. A [`Matcher`] never changes.
 
@@ -12,26 +12,27 @@ use super::trie::{BuildError, Step, Text, Trie};
 /// How entries match a part, and which entry wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MatchKind {
-    /// The entry that equals the whole part.
+    /// The entry that equals the whole part wins.
     Exact,
-    /// The longest entry that the part begins with.
+    /// The longest entry with which the part begins wins.
     Prefix,
-    /// The longest entry that the part begins with, ending at a `/` or at the end.
+    /// The longest entry with which the part begins wins, if the entry is followed by a `/` or by
+    /// the end of the part.
     PathPrefix,
-    /// The longest entry that the part ends with.
+    /// The longest entry with which the part ends wins.
     Suffix,
-    /// The first entry that the part ends with.
+    /// The first entry with which the part ends wins.
     FirstSuffix,
-    /// The longest entry that the part, a host name, equals or is a subdomain of.
+    /// The part is a host name. The longest entry wins that equals it or is a parent domain of it.
     Domain,
-    /// The smallest network that contains the part, an address.
+    /// The part is an address. The smallest network that contains it wins.
     Network,
-    /// The first regular expression that is found in the part.
+    /// The first regular expression that matches anywhere in the part wins.
     Regex,
 }
 
 impl MatchKind {
-    /// Returns the name in the contract, after `define-`.
+    /// Returns the part of the contract's function name after `define-`.
     pub const fn name(self) -> &'static str {
         match self {
             MatchKind::Exact => "exact",
@@ -59,12 +60,12 @@ impl MatchKind {
 pub enum Case {
     /// `A` differs from `a`.
     Sensitive,
-    /// `A` equals `a`. Has no effect on networks, nor on expressions, which have `(?i)`; host names
-    /// are always compared this way.
+    /// `A` equals `a`. Has no effect on networks, nor on expressions, which can use `(?i)` instead.
+    /// Host names are always compared this way.
     Ignored,
 }
 
-/// Entries of one kind.
+/// The entries of one question, ready for matching.
 #[derive(Debug)]
 pub(super) struct Matcher {
     kind: MatchKind,
@@ -75,9 +76,9 @@ pub(super) struct Matcher {
 
 #[derive(Debug)]
 enum Entries {
-    /// Trie with the entries' numbers.
+    /// Trie whose values are the entries' numbers.
     Text(Trie),
-    /// Trie with the entries' positions, which are indices into the numbers.
+    /// Trie whose values are the entries' positions, and the numbers by position.
     Ordered(Trie, Box<[u32]>),
     Networks(Networks),
     Regexes(Regexes, Box<[u32]>),
@@ -86,15 +87,15 @@ enum Entries {
 /// An entry that matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Match {
-    /// Rank of the match. If several lines or members match, the first match of the highest rank
-    /// wins.
+    /// Rank of the match. If several lines or members of a part match, the highest rank wins, and
+    /// among equals the first.
     rank: u64,
     /// The entry's number.
     number: u32,
 }
 
 impl Match {
-    /// Returns the better of the best match so far and the next match.
+    /// Returns the better of two matches. If they are equally good, the earlier one, `best`, wins.
     pub(super) fn best(best: Option<Match>, next: Option<Match>) -> Option<Match> {
         match (best, next) {
             (Some(best), Some(next)) if next.rank > best.rank => Some(next),
@@ -108,7 +109,8 @@ impl Match {
         self.number
     }
 
-    /// Returns a match of the entry at `place`, for kinds where the first matching entry wins.
+    /// Returns the match of the entry at position `place`, for kinds where the first matching entry
+    /// wins.
     fn in_order(place: usize, numbers: &[u32]) -> Option<Match> {
         Some(Match {
             rank: u64::MAX - u64::try_from(place).ok()?,
@@ -118,7 +120,7 @@ impl Match {
 }
 
 impl Matcher {
-    /// Returns the best match for one part, line or member.
+    /// Returns the best match for one part, or for one line or member of it.
     pub(super) fn find(&self, part: &[u8]) -> Option<Match> {
         match &self.entries {
             Entries::Text(trie) => self.longest(trie, part),
@@ -163,7 +165,7 @@ impl Matcher {
         });
         longest.map(|step| Match {
             rank: match self.kind {
-                // All exact matches are equally good, so the first one wins.
+                // All exact matches have the same rank, so the first one wins.
                 MatchKind::Exact => 0,
                 _ => step.length as u64,
             },
@@ -181,7 +183,7 @@ impl Matcher {
         }
     }
 
-    /// Returns the bytes of memory that it occupies, excluding the value itself.
+    /// Returns the bytes of memory that the matcher occupies, excluding the value itself.
     pub(super) fn memory(&self) -> usize {
         match &self.entries {
             Entries::Text(trie) => trie.memory(),
@@ -210,7 +212,7 @@ fn folded<const IS_FOLDED: bool>(byte: u8) -> u8 {
     }
 }
 
-/// Returns whether a text equals `label`, which is folded and of the same length.
+/// Returns whether `text` equals `label`, which is folded and has the same length.
 #[inline]
 fn is_equal<const IS_FOLDED: bool>(text: &[u8], label: &[u8]) -> bool {
     if IS_FOLDED {
@@ -294,7 +296,7 @@ impl Collector {
     /// Adds an entry.
     ///
     /// # Errors
-    /// If the entry is not valid for the kind.
+    /// The entry is not valid for the kind.
     pub(super) fn push(&mut self, entry: &str, number: u32) -> Result<(), DefineError> {
         let error = |expected: Box<str>| DefineError::Entry {
             entry: self.numbers.len() + 1,
@@ -327,7 +329,7 @@ impl Collector {
         Ok(())
     }
 
-    /// Returns the bytes of memory that it occupies.
+    /// Returns the bytes of memory that the collected entries occupy.
     pub(super) fn memory(&self) -> usize {
         self.text.len()
             + size_of_val(&*self.ends)
@@ -338,7 +340,7 @@ impl Collector {
     /// Builds the matcher.
     ///
     /// # Errors
-    /// If two entries are equal, or if expressions are invalid or too large.
+    /// Two entries are equal, or expressions are invalid or too large.
     pub(super) fn finish(self) -> Result<Matcher, DefineError> {
         let count = self.numbers.len();
         let entries = match self.kind {
@@ -347,7 +349,7 @@ impl Collector {
                     .map_err(|(first, second)| self.repeated(first, second))?,
             ),
             MatchKind::Regex => {
-                // The trie finds equal expressions.
+                // Build a trie only to find equal expressions.
                 self.trie(|_| 0)?;
                 let expressions: Vec<&str> = (0..count).filter_map(|at| self.str(at)).collect();
                 let regexes =
@@ -429,8 +431,8 @@ impl Collector {
     }
 }
 
-/// Returns a host name without its trailing dot. Labels can contain the characters that a Host can
-/// have.
+/// Returns a host name without its trailing dot. Labels can contain the characters that a Host
+/// field can contain.
 fn domain(entry: &str) -> Option<&str> {
     let name = entry.strip_suffix('.').unwrap_or(entry);
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');

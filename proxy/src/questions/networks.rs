@@ -1,21 +1,21 @@
 //! Entries of a matcher on addresses: finds the smallest network that contains an address.
 //!
-//! The networks of a family are sorted by first address, larger ones first. The last network that
-//! begins at or before an address either contains the address or is inside of the network that
-//! does. Each network refers to the network around it, so a search takes at most as many steps
-//! outward as networks are nested. Every 32nd first address is also stored in a separate, compact
-//! array, which is enough for most of a search.
+//! The networks of an address family are sorted by first address, larger ones first. Take the last
+//! network that begins at or before an address. If any network contains the address, it is this
+//! network or one around it. Each network refers to the smallest network around it, so a search
+//! takes at most as many steps outward as networks are nested. Every 32nd first address is also
+//! stored in a separate, compact array, which most of a search needs to read.
 
 use std::fmt;
 use std::net::IpAddr;
 
-/// Number of networks between two landmarks, with which a search begins.
+/// Number of networks between two landmarks. A search begins with the landmarks.
 const STRIDE: usize = 32;
 
 /// A network in CIDR form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Network {
-    /// First address, IPv4 in the low bits.
+    /// First address; for IPv4, in the low bits.
     bits: u128,
     /// Length of the prefix.
     prefix: u8,
@@ -29,7 +29,7 @@ enum Family {
 }
 
 impl Network {
-    /// Parses CIDR notation, or a single address. IPv4-mapped IPv6 becomes IPv4.
+    /// Parses CIDR notation, or a single address. An IPv4-mapped IPv6 address becomes IPv4.
     ///
     /// # Errors
     /// Description of a valid entry.
@@ -50,7 +50,7 @@ impl Network {
             }
         };
         let (family, bits) = bits_of(written);
-        // An IPv4 address written as IPv6 has 96 more bits in front.
+        // An IPv4-mapped IPv6 address has 96 more bits in front of the IPv4 address.
         let beyond = longest - family.width();
         let prefix = prefix.checked_sub(beyond).ok_or_else(wrong)?;
         let network = Network {
@@ -82,7 +82,7 @@ impl Family {
         }
     }
 
-    /// Returns the first address of the network that contains `bits`.
+    /// Returns the first address of the network with this prefix length that contains `bits`.
     fn first(self, bits: u128, prefix: u8) -> u128 {
         let rest = u32::from(self.width().saturating_sub(prefix));
         // A shift by all 128 bits would overflow.
@@ -93,7 +93,7 @@ impl Family {
 
     fn address(self, bits: u128) -> IpAddr {
         match self {
-            // IPv4 has no more than 32 bits.
+            // An IPv4 address has no more than 32 bits.
             Family::V4 => IpAddr::V4(u32::try_from(bits).unwrap_or_default().into()),
             Family::V6 => IpAddr::V6(bits.into()),
         }
@@ -107,7 +107,7 @@ fn bits_of(address: IpAddr) -> (Family, u128) {
     }
 }
 
-/// Parses a part as an address in text form; IPv6 can be in brackets.
+/// Parses a part as an address in text form. IPv6 addresses can be in brackets.
 fn address(part: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(part).ok()?;
     if let Some(inner) = text.strip_prefix('[') {
@@ -126,9 +126,9 @@ pub(super) struct Networks {
 /// The smallest network that contains an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Smallest {
-    /// Length of its prefix as an IPv6 network. A longer prefix means fewer addresses.
+    /// Prefix length of the network in IPv6 terms. A longer prefix means fewer addresses.
     pub(super) prefix: u8,
-    /// Its number.
+    /// Number of the network's entry.
     pub(super) number: u32,
 }
 
@@ -168,13 +168,13 @@ impl Networks {
         Some(Smallest { prefix, number })
     }
 
-    /// Returns the bytes of memory that it occupies, excluding the value itself.
+    /// Returns the bytes of memory that the networks occupy, excluding the value itself.
     pub(super) fn memory(&self) -> usize {
         self.v4.memory() + self.v6.memory()
     }
 }
 
-/// Networks of one family.
+/// Networks of one address family.
 #[derive(Debug)]
 struct Nested<T> {
     /// First address of each network, sorted.
@@ -183,7 +183,8 @@ struct Nested<T> {
     landmarks: Box<[T]>,
     prefixes: Box<[u8]>,
     numbers: Box<[u32]>,
-    /// Index of the smallest network that contains this one; its own index if there is none.
+    /// For each network, the index of the smallest network that contains it; its own index if there
+    /// is none.
     around: Box<[u32]>,
     family: Family,
 }
@@ -229,10 +230,10 @@ impl<T: Copy + Ord> Nested<T> {
         })
     }
 
-    /// Returns prefix and number of the smallest network that contains `bits`.
+    /// Returns prefix length and number of the smallest network that contains `bits`.
     ///
-    /// `beyond` takes a first address and the number of bits after the prefix. It returns the bits
-    /// of the prefix in which the first address and `bits` differ.
+    /// `beyond` takes a network's first address and the number of bits after its prefix. It returns
+    /// the prefix bits in which that address and `bits` differ, or None if the prefix has no bits.
     fn find<B: Default + PartialEq>(
         &self,
         bits: T,
@@ -241,12 +242,12 @@ impl<T: Copy + Ord> Nested<T> {
         let before = |first: &T| *first <= bits;
         let start = self.landmarks.partition_point(before).checked_sub(1)? * STRIDE;
         let end = self.firsts.len().min(start + STRIDE);
-        // At least the position of the landmark.
+        // The subtraction cannot underflow: the landmark itself is at or before the address.
         let mut place = start + self.firsts[start..end].partition_point(before) - 1;
         loop {
             let prefix = self.prefixes[place];
             let rest = u32::from(self.family.width() - prefix);
-            // None means a prefix of no bits, which contains every address.
+            // A prefix without bits contains every address.
             if beyond(self.firsts[place], rest).is_none_or(|bits| bits == B::default()) {
                 return Some((prefix, self.numbers[place]));
             }

@@ -1,4 +1,4 @@
-//! Parts of a request that questions are about, by their names in `over`.
+//! Parts of a request that questions refer to, by their names in `over`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,7 +12,7 @@ use super::text::Quoted;
 use crate::http::field::FieldKind;
 use crate::http::syntax;
 
-/// Maximum length of a definition's `over`, in bytes. Clients send no names this long.
+/// Maximum length of a definition's `over`, in bytes. Names sent by clients are shorter.
 const MAX_NAME: usize = 4096;
 
 /// A part of a request.
@@ -32,9 +32,9 @@ pub enum Part {
     PathWithQuery,
     /// `query:NAME`.
     Query(Box<str>),
-    /// `header:NAME`, in lower case: each line.
+    /// `header:NAME`, with the name in lower case: each line.
     Header(Box<str>),
-    /// `values:NAME`, in lower case: each member of each line.
+    /// `values:NAME`, with the name in lower case: each member of each line.
     Values(Box<str>),
     /// `cookie:NAME`.
     Cookie(Box<str>),
@@ -46,10 +46,10 @@ pub enum Part {
     BodyJson(Pointer),
 }
 
-/// Reasons why a text does not name a part.
+/// Reasons why a string does not name a part.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PartError {
-    /// There is no such part.
+    /// There is no part with this name.
     #[error(
         "{} is not a part of a request: parts are method, scheme, authority, host, path, \
          path-with-query, query:NAME, header:NAME, values:NAME, cookie:NAME, client-address, \
@@ -57,27 +57,27 @@ pub enum PartError {
         Quoted(.0)
     )]
     Unknown(Box<str>),
-    /// The name is not valid for this kind of part.
+    /// The NAME in the string is not valid for this kind of part.
     #[error("{} in {} is not the name of a {}", Quoted(.name), Quoted(.part), .of)]
     Name {
-        /// The whole text.
+        /// The whole string.
         part: Box<str>,
-        /// The name in it.
+        /// The invalid NAME in the string.
         name: Box<str>,
-        /// Kind of thing that the name would belong to.
+        /// Kind of thing that the NAME should identify, such as a cookie.
         of: &'static str,
     },
-    /// Not a JSON pointer (RFC 6901), or one with too many members.
+    /// The POINTER is not a JSON pointer (RFC 6901), or has too many members.
     #[error(
         "{} is not a JSON pointer (RFC 6901): a pointer begins with a slash, as in /model, \
          escapes ~ as ~0 and / as ~1, and names at most 64 members",
         Quoted(.0)
     )]
     Pointer(Box<str>),
-    /// The text is longer than 4,096 bytes.
+    /// The string is longer than 4,096 bytes.
     #[error("{} is longer than 4,096 bytes", Quoted(.0))]
     Long(Box<str>),
-    /// `random` outside of a share.
+    /// `random` is used outside of a share.
     #[error("\"random\" can be used only for shares")]
     Random,
 }
@@ -86,7 +86,7 @@ impl Part {
     /// Parses the `over` of a definition.
     ///
     /// # Errors
-    /// If it does not name a part.
+    /// The string does not name a part.
     pub fn parse(over: &str) -> Result<Part, PartError> {
         if over.len() > MAX_NAME {
             return Err(PartError::Long(over.into()));
@@ -130,7 +130,8 @@ impl Part {
         })
     }
 
-    /// Returns the part, or its first line or member. None if the request does not have it.
+    /// Returns the value of the part, or of its first line or member. None if the request does not
+    /// have the part.
     pub fn first<'a>(&'a self, subject: Subject<'a>) -> Option<Cow<'a, [u8]>> {
         let head = subject.head;
         Some(match self {
@@ -156,7 +157,7 @@ impl Part {
         })
     }
 
-    /// Calls `take` with the part, or with each of its lines or members, in order.
+    /// Calls `take` with the value of the part, or with each of its lines or members, in order.
     pub fn each(&self, subject: Subject<'_>, take: &mut dyn FnMut(&[u8])) {
         match self {
             Part::Header(name) => reads::header(subject.head, name.as_bytes()).for_each(take),
@@ -171,7 +172,7 @@ impl Part {
         }
     }
 
-    /// Returns the bytes of memory that it occupies, excluding the value itself.
+    /// Returns the bytes of memory that the part's name occupies, excluding the value itself.
     pub(super) fn memory(&self) -> usize {
         match self {
             Part::Query(name) | Part::Header(name) | Part::Values(name) | Part::Cookie(name) => {
@@ -184,7 +185,7 @@ impl Part {
 }
 
 /// Returns whether a pair of the Cookie field can begin with this name. Accepts more than the token
-/// of RFC 6265, section 4.1.1, since browsers send whatever servers set (section 5.2).
+/// of RFC 6265, section 4.1.1, since browsers send whatever names servers set (section 5.2).
 fn is_cookie_name(name: &str) -> bool {
     let is_allowed = |byte: u8| !byte.is_ascii_control() && !matches!(byte, b'=' | b';');
     !name.is_empty() && name.trim_ascii() == name && name.bytes().all(is_allowed)

@@ -1,4 +1,5 @@
-//! The contract's narrow reads of a request, each the same as the part of that name.
+//! The contract's narrow reads of a request. Each returns the same value as the part with that
+//! name.
 //!
 //! Called by [`Part`](super::Part), by the functions that plugins import, and by the decision
 //! cache, so that all of them read the same values.
@@ -10,7 +11,7 @@ use crate::http::head::{Client, TlsFacts};
 use crate::http::message::RequestHead;
 use crate::http::{authority, cookie, query};
 
-/// Returns the method as sent. Empty without HTTP.
+/// Returns the method as sent. Empty for a connection without HTTP.
 pub fn method(head: &RequestHead) -> &[u8] {
     head.method()
 }
@@ -20,8 +21,9 @@ pub fn scheme(head: &RequestHead) -> &'static str {
     head.scheme().as_str()
 }
 
-/// Returns Host as sent. If it was taken from an absolute target or `:authority`, it lacks the
-/// scheme's default port. Empty if the request has no host, and without HTTP.
+/// Returns Host as sent. If the host was taken from an absolute target or `:authority`, the
+/// scheme's default port is omitted. Empty if the request has no host, and for a connection without
+/// HTTP.
 pub fn authority(head: &RequestHead) -> &[u8] {
     if head.is_without_http() {
         return b"";
@@ -30,22 +32,23 @@ pub fn authority(head: &RequestHead) -> &[u8] {
 }
 
 /// Returns the host of the authority in lower case, without port and trailing dot. An IPv6 address
-/// keeps its brackets. Without HTTP, this is the server name of the TLS `ClientHello`.
+/// keeps its brackets. For a connection without HTTP, returns the server name of the TLS
+/// `ClientHello`.
 pub fn host(head: &RequestHead) -> Cow<'_, str> {
     let name = authority::host_name(head.authority().unwrap_or_default());
-    // Every admitted host is ASCII.
+    // Requests with a non-ASCII host are rejected earlier.
     match String::from_utf8_lossy(name) {
         Cow::Borrowed(name) if !name.bytes().any(|byte| byte.is_ascii_uppercase()) => name.into(),
         name => name.to_ascii_lowercase().into(),
     }
 }
 
-/// Returns the target in origin form, or `*`. Valid UTF-8. Empty without HTTP.
+/// Returns the target in origin form, or `*`. Valid UTF-8. Empty for a connection without HTTP.
 pub fn path_with_query(head: &RequestHead) -> &[u8] {
     head.target()
 }
 
-/// Returns the path without the query, as sent. Valid UTF-8. Empty without HTTP.
+/// Returns the path without the query, as sent. Valid UTF-8. Empty for a connection without HTTP.
 pub fn path(head: &RequestHead) -> &[u8] {
     head.path()
 }
@@ -56,7 +59,7 @@ pub fn query_parameter<'h>(head: &'h RequestHead, name: &[u8]) -> Option<Cow<'h,
 }
 
 /// Returns the value of each line of the field `name`, in the order received. The case of `name`
-/// does not matter. There are no lines without HTTP.
+/// does not matter. A connection without HTTP has no lines.
 pub fn header<'h>(head: &'h RequestHead, name: &'h [u8]) -> impl Iterator<Item = &'h [u8]> {
     // A head without HTTP stores the server name as if it were Host.
     let is_hidden = head.is_without_http() && FieldKind::of(name) == FieldKind::Host;
@@ -64,19 +67,19 @@ pub fn header<'h>(head: &'h RequestHead, name: &'h [u8]) -> impl Iterator<Item =
     lines.filter(move |_| !is_hidden)
 }
 
-/// Returns every field line that plugins see.
+/// Returns every field line that plugins can see.
 pub fn headers(head: &RequestHead) -> impl Iterator<Item = (&[u8], &[u8])> {
     let is_hidden = head.is_without_http();
     let lines = head.fields().iter();
     lines.filter(move |(name, _)| !is_hidden || FieldKind::of(name) != FieldKind::Host)
 }
 
-/// Returns the value of the first cookie of this name, as sent.
+/// Returns the value of the first cookie with this name, as sent.
 pub fn cookie<'h>(head: &'h RequestHead, name: &[u8]) -> Option<&'h [u8]> {
     cookie::find(head.fields(), name)
 }
 
-/// Returns the address in the text form of RFC 5952; empty for a client on a Unix socket.
+/// Returns the client's address in the text form of RFC 5952; empty for a client on a Unix socket.
 pub fn client_address(client: &Client) -> &str {
     &client.address
 }

@@ -3,7 +3,8 @@
 //!
 //! Complete DFAs are built when the question is defined. Matching takes one step per byte and
 //! automaton, whatever the expressions and the part, and allocates nothing. All expressions share
-//! one automaton if it stays small; otherwise they are split in halves, each with its own.
+//! one automaton if it stays small. Otherwise the list is split into halves, each with its own
+//! automaton.
 
 use std::error::Error as StdError;
 
@@ -17,7 +18,7 @@ use regex_automata::{Anchored, MatchKind};
 /// Maximum number of expressions of one matcher.
 const MAX_EXPRESSIONS: usize = 4096;
 
-/// Maximum number of bytes of expressions that are parsed at once: parsing takes a hundred times as
+/// Maximum number of bytes of expressions that are parsed at once. Parsing takes a hundred times as
 /// much memory.
 const MAX_TEXT: usize = 128 * 1024;
 
@@ -35,7 +36,7 @@ const MAX_BUILD_ONE: usize = 1024 * 1024;
 /// since they can be split instead.
 const MAX_BUILD_SEVERAL: usize = 256 * 1024;
 
-/// Maximum number of automata of one matcher, which is how many times a part is read.
+/// Maximum number of automata of one matcher. Each of them reads the whole part.
 const MAX_AUTOMATA: usize = 16;
 
 /// Regular expressions in order.
@@ -45,7 +46,7 @@ pub(super) struct Regexes(Box<[Automaton]>);
 #[derive(Debug)]
 struct Automaton {
     dfa: DFA<Vec<u32>>,
-    /// Position of its first expression; the others follow.
+    /// Position of the automaton's first expression; its other expressions follow that one.
     first: usize,
 }
 
@@ -54,7 +55,7 @@ struct Automaton {
 pub(super) enum RegexError {
     /// The expression at this index is not valid.
     Syntax(usize, Box<str>),
-    /// The expression at this index is too large by itself.
+    /// The expression at this index is too large even by itself.
     Large(usize),
     /// The expressions need too many automata.
     Many,
@@ -64,7 +65,7 @@ impl Regexes {
     /// Builds the automata. Expressions match bytes, without Unicode classes.
     ///
     /// # Errors
-    /// If an expression is not valid, or if they need too many or too large automata.
+    /// An expression is not valid, or the expressions need too many or too large automata.
     pub(super) fn new(expressions: &[&str]) -> Result<Regexes, RegexError> {
         if expressions.len() > MAX_EXPRESSIONS {
             return Err(RegexError::Many);
@@ -85,7 +86,7 @@ impl Regexes {
         self.0.iter().find_map(|automaton| automaton.find(part))
     }
 
-    /// Returns the bytes of memory that it occupies, excluding the value itself.
+    /// Returns the bytes of memory that the automata occupy, excluding the value itself.
     pub(super) fn memory(&self) -> usize {
         let each = self.0.iter().map(|one| one.dfa.memory_usage());
         size_of_val(&*self.0) + each.sum::<usize>()
@@ -95,7 +96,7 @@ impl Regexes {
 impl Automaton {
     fn find(&self, part: &[u8]) -> Option<usize> {
         let start = start::Config::new().anchored(Anchored::No);
-        // Cannot fail: the automaton has no quit bytes.
+        // This cannot fail, since the automaton has no quit bytes.
         let mut state = self.dfa.start_state(&start).ok()?;
         let mut found = None;
         for &byte in part {
@@ -128,7 +129,7 @@ impl Automaton {
     }
 }
 
-/// Adds automata for `expressions`, the first of which has position `first`.
+/// Adds automata for `expressions`, the first of which is at position `first`.
 fn add(
     expressions: &[&str],
     first: usize,
@@ -179,7 +180,10 @@ fn syntax_config() -> syntax::Config {
     syntax::Config::new().unicode(false).utf8(false)
 }
 
-/// Checks that an expression is valid, and returns the reason if not.
+/// Checks that an expression is valid.
+///
+/// # Errors
+/// The reason why it is not.
 fn check(expression: &str) -> Result<(), Box<str>> {
     let Err(error) = syntax::parse_with(expression, &syntax_config()) else {
         return Ok(());
@@ -188,7 +192,7 @@ fn check(expression: &str) -> Result<(), Box<str>> {
     while let Some(source) = cause.source() {
         cause = source;
     }
-    // The library draws the error over several lines; the last line is the message.
+    // The library displays an error on several lines; the last one is the message.
     let text = cause.to_string();
     let last = text.lines().last().unwrap_or(&text).trim();
     Err(last.strip_prefix("error: ").unwrap_or(last).into())

@@ -24,10 +24,10 @@ pub struct Questions {
     pub(super) memory: usize,
 }
 
-/// A definition, which other instances must repeat.
+/// A definition. Every other instance must make the same one.
 #[derive(Debug, Clone)]
 pub(super) struct Definition {
-    /// Digest of everything that the plugin passed.
+    /// Digest of everything that the plugin passed in the definition.
     pub(super) digest: [u8; 32],
     /// The question's number, or the error.
     pub(super) outcome: Result<u32, DefineError>,
@@ -47,12 +47,12 @@ pub(super) enum Question {
 #[derive(Debug)]
 pub(super) enum ShareOver {
     Part(Part),
-    /// Requests, by a random number drawn for each.
+    /// Requests, by a random number drawn for each request.
     Random,
 }
 
 impl Question {
-    /// Returns the bytes of memory that it occupies, including the value itself.
+    /// Returns the bytes of memory that the question occupies, including the value itself.
     pub(super) fn memory(&self) -> usize {
         let own = match self {
             Question::Match { over, matcher } => over.memory() + matcher.memory(),
@@ -79,12 +79,12 @@ impl Questions {
         self.all.is_empty()
     }
 
-    /// Returns the bytes of memory that they occupy, which `limits.questions` bounds.
+    /// Returns the bytes of memory that the questions occupy, which `limits.questions` bounds.
     pub fn memory(&self) -> usize {
         self.memory
     }
 
-    /// Returns the kind of a question; None for a number that was not defined.
+    /// Returns the kind of a question; None if no question has this number.
     pub fn kind(&self, number: u32) -> Option<Kind> {
         Some(match self.question(number)? {
             Question::Match { .. } | Question::Share { .. } | Question::Usable { .. } => {
@@ -99,22 +99,22 @@ impl Questions {
         matches!(self.question(number), Some(Question::LookUp { .. }))
     }
 
-    /// Returns whether a question's answer can change during the life of a request, as that of
-    /// usability can.
+    /// Returns whether a question's answer can change during the life of a request, as the
+    /// usability of a backend can.
     pub fn is_volatile(&self, number: u32) -> bool {
         matches!(self.question(number), Some(Question::Usable { .. }))
     }
 
-    /// Describes a question, as in `suffix over host, 12 entries`.
+    /// Describes a question, for example as `suffix over host, 12 entries`.
     pub fn describe(&self, number: u32) -> Description<'_> {
         Description(self.question(number))
     }
 
-    /// Returns the answer to a question; none for a number that was not defined. `usable` reports
-    /// whether a backend has a usable server.
+    /// Returns the answer to a question; [`Answer::None`] if no question has this number. `usable`
+    /// reports whether a backend has a usable server.
     ///
-    /// `draws` are those of the request. With them every answer except that of usability stays the
-    /// same for the life of the request.
+    /// `draws` are those of the request. They keep every answer the same for the life of the
+    /// request, except that of usability.
     pub fn answer<'a>(
         &'a self,
         number: u32,

@@ -14,10 +14,10 @@ use siphasher::sip::SipHasher24;
 /// Number of points.
 pub(super) const MILLION: u32 = 1_000_000;
 
-/// A share of all parts.
+/// A share of all values of a part.
 #[derive(Clone)]
 pub(super) struct Share {
-    /// State after the salt.
+    /// State of the hash function after the salt.
     hasher: SipHasher24,
     per_million: u32,
 }
@@ -26,7 +26,7 @@ impl Share {
     /// Creates a share. None if `per_million` exceeds a million.
     pub(super) fn new(salt: &str, per_million: u32) -> Option<Share> {
         let mut hasher = SipHasher24::new();
-        // No text has 2^64 bytes or more.
+        // A string is never longer than 2^64 - 1 bytes, so this cannot fail.
         let length = u64::try_from(salt.len()).ok()?;
         hasher.write(&length.to_le_bytes());
         hasher.write(salt.as_bytes());
@@ -46,7 +46,7 @@ impl Share {
         let mut hasher = self.hasher;
         hasher.write(part);
         let product = u128::from(hasher.finish()) * u128::from(MILLION);
-        // The result is less than a million.
+        // The product is less than a million times 2^64, so the conversion cannot fail.
         u64::try_from(product >> 64).unwrap_or(u64::MAX)
     }
 
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn points_never_change() {
-        // Computed by another implementation of SipHash-2-4.
+        // The expected values were computed by another implementation of SipHash-2-4.
         for (salt, part, expected) in [
             ("", "", 907_377),
             ("", "a", 799_942),

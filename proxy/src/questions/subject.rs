@@ -1,18 +1,18 @@
-//! The data from which questions are answered.
+//! The data of a request on which answers depend.
 
 use crate::http::head::{Client, TlsFacts};
 use crate::http::message::RequestHead;
 
-/// The request from which questions are answered, as admitted, without edits.
+/// The request that questions are answered about: as admitted, without edits.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
-    /// Its head.
+    /// The request head.
     pub head: &'a RequestHead,
-    /// Its sender.
+    /// The client that sent the request.
     pub client: &'a Client,
-    /// Facts about the TLS session that it arrived in.
+    /// Facts about the TLS session in which the request arrived; None without TLS.
     pub tls: Option<&'a TlsFacts>,
-    /// The part of its body that has arrived; None unless the frontend waits for bodies.
+    /// The part of the request body that has arrived; None unless the frontend waits for bodies.
     pub body: Option<Body<'a>>,
 }
 

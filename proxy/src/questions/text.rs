@@ -1,8 +1,8 @@
-//! Formats strings from plugins in messages for the operator.
+//! Formats strings from plugins for messages to the operator.
 
 use std::fmt;
 
-/// Maximum number of bytes of a string that are shown.
+/// Maximum number of bytes that are shown of a string.
 const MAX_SHOWN: usize = 128;
 
 /// A string in quotes, escaped, and cut if it is too long for a message.

@@ -1,73 +1,76 @@
-//! Entries of a matcher on text: a trie in which a chain of single children is one node.
+//! Entries of a matcher on text: a trie in which a chain of nodes with one child each is merged
+//! into one node.
 //!
-//! A part is followed from the root, byte by byte, as far as entries begin like it. The time
-//! depends on the part's length, bounded by that of the longest entry. It does not depend on the
-//! number of entries, nor on what a client chooses to send. `fst`, the usual crate for such sets,
-//! takes half of the memory or less, but twice as long, since it decodes a node at each step.
+//! A search follows the part from the root, byte by byte, as far as some entry begins with the same
+//! bytes. The number of steps is bounded by the length of the part and by that of the longest
+//! entry. It does not depend on the number of entries, nor on what a client chooses to send. `fst`,
+//! the usual crate for such sets, takes at most half of the memory but twice the time, since it
+//! decodes a node at each step.
 //!
-//! Nodes are stored level by level, so that the children of a node are adjacent. Where a node's
-//! label or children end, those of the next node begin. Built by `trie::build`.
+//! Nodes are stored level by level, so that the children of a node are adjacent. The labels and the
+//! children of a node end where those of the next node begin. Built by `trie::build`.
 
 mod build;
 
-/// Flag in [`Node::children`]: an entry ends at this node. The other bits are the index of the
-/// first child.
+/// Flag in [`Node::children`], set if an entry ends at this node. The other bits are the index of
+/// the first child.
 const HAS_VALUE: u32 = 1 << 31;
 
-/// Entries, each with a value.
+/// A trie of entries, each with a value.
 #[derive(Debug)]
 pub(super) struct Trie {
-    /// Nodes by level, siblings sorted by first byte. One more node at the end marks only where the
+    /// Nodes by level, siblings sorted by first byte. An extra node at the end only marks where the
     /// last node's label and children end.
     nodes: Box<[Node]>,
     /// For each node, the byte that leads to it; unused for the root.
     firsts: Box<[u8]>,
-    /// Labels of all nodes, in the same order.
+    /// Labels of all nodes, in the order of `nodes`.
     labels: Box<[u8]>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Node {
-    /// Start of its label: the bytes after the first one.
+    /// Start of the node's label in `labels`. The label is the bytes after the node's first byte.
     label: u32,
-    /// Index of the first child, and [`HAS_VALUE`].
+    /// Index of the first child, combined with [`HAS_VALUE`].
     children: u32,
-    /// Value of the entry that ends here, if any.
+    /// Value of the entry that ends at this node, if any.
     value: u32,
 }
 
-/// Reasons why no trie can be built.
+/// Reasons why a trie cannot be built.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum BuildError {
-    /// The second of these entries, by index, equals the first.
+    /// The entries at these two indices are equal; the smaller index is first.
     Repeated(usize, usize),
     /// The entries need more than a trie can address.
     Large,
 }
 
-/// An entry that a part begins with.
+/// An entry with which a part begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Step {
-    /// The entry's length.
+    /// Length of the entry.
     pub(super) length: usize,
-    /// Its value.
+    /// Value of the entry.
     pub(super) value: u32,
 }
 
 /// A part that is read from one end, with or without case folding.
 pub(super) trait Text: Copy {
-    /// Returns its length.
+    /// Returns the number of bytes of the part.
     fn length(self) -> usize;
 
-    /// Returns the byte at `at`, which is less than the length.
+    /// Returns the byte at position `at`, which is less than the length.
     fn byte(self, at: usize) -> u8;
 
-    /// Returns whether the text continues with `label` at `at`, which is not beyond the length.
+    /// Returns whether the part continues with `label` at position `at`, which is not beyond the
+    /// length.
     fn continues(self, at: usize, label: &[u8]) -> bool;
 }
 
 impl Trie {
-    /// Calls `visit` with every entry that `text` begins with, shortest first.
+    /// Calls `visit` with every entry with which `text` begins, shortest first.
     #[inline]
     pub(super) fn walk<T: Text>(&self, text: T, mut visit: impl FnMut(Step)) {
         let mut index = 0;
@@ -96,15 +99,15 @@ impl Trie {
         }
     }
 
-    /// Reverses the labels, for texts that are read from their end. Each label is then in the order
-    /// of the text.
+    /// Reverses each label, for parts that are read from their end. The bytes of a label are then
+    /// in the same order as those of the part.
     pub(super) fn reverse_labels(&mut self) {
         for pair in self.nodes.windows(2) {
             self.labels[pair[0].label as usize..pair[1].label as usize].reverse();
         }
     }
 
-    /// Returns the bytes of memory that it occupies, excluding the value itself.
+    /// Returns the bytes of memory that the trie occupies, excluding the value itself.
     pub(super) fn memory(&self) -> usize {
         size_of_val(&*self.nodes) + self.firsts.len() + self.labels.len()
     }
@@ -119,8 +122,8 @@ impl Node {
 
 /// Returns the index of `byte` in `firsts`, which is sorted.
 ///
-/// Counts the smaller bytes without a branch, since a search with mispredicted branches at each
-/// node takes longer.
+/// Counts the smaller bytes without a branch. A search that mispredicts branches at each node would
+/// take longer.
 #[inline]
 fn find(firsts: &[u8], byte: u8) -> Option<usize> {
     // At most 255 bytes are smaller.

@@ -19,8 +19,8 @@ const MAX_SESSION: usize = 1024;
 
 /// The server or key that a request is bound to.
 ///
-/// In order of precedence: the server that a plugin names, the key that it sets, the backend's
-/// session, and the key of `balance`.
+/// In order of precedence: the server that a plugin names, the key that the plugin sets, the
+/// backend's session, and the key of `balance`.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Affinity {
     tie: Tie,
@@ -28,16 +28,16 @@ pub(super) struct Affinity {
     pub(super) key: Option<u64>,
 }
 
-/// The binding of a request, apart from `balance`.
+/// What binds a request to a server, apart from `balance`.
 #[derive(Debug, Clone, Copy, Default)]
 enum Tie {
     #[default]
     None,
-    /// To the endpoint of its session.
+    /// The endpoint of the request's session.
     Session(EndpointId),
-    /// To the hash of the decision's key.
+    /// The hash of the decision's key.
     Key(u64),
-    /// To the server that the decision names.
+    /// The server that the decision names.
     Server,
 }
 
@@ -128,7 +128,7 @@ fn is_session(value: &[u8]) -> bool {
     (1..=MAX_SESSION).contains(&value.len())
 }
 
-/// Computes the hash of the key; None if the request does not have it.
+/// Computes the hash of the key; None if the request has no such key.
 fn key(cx: &Context, key: &HashKey) -> Option<u64> {
     let head = &cx.head;
     let value = match key {

@@ -1,7 +1,7 @@
 //! Authentication of connections instead of requests.
 //!
-//! NTLM, and Negotiate with it, authenticate the connection that they are used on (RFC 4559,
-//! section 6): every later request on that connection has the rights of the first client.
+//! NTLM, and Negotiate with it, authenticate the connection that carries them (RFC 4559, section
+//! 6): every later request on that connection has the rights of the first client.
 
 use crate::http::field::FieldKind;
 use crate::http::fields::Fields;
@@ -10,8 +10,8 @@ use crate::http::message::ResponseHead;
 /// Schemes that authenticate a connection.
 const SCHEMES: [&[u8]; 2] = [b"NTLM", b"Negotiate"];
 
-/// Returns whether the server's connection belongs to this client from now on: the server has sent
-/// a challenge of such a scheme, or the client has answered one.
+/// Returns whether the connection to the server belongs to this client from now on. It does if the
+/// server has sent a challenge of such a scheme, or if the client has answered one.
 pub(super) fn binds(request: &Fields, response: &ResponseHead) -> bool {
     let challenges = [FieldKind::WwwAuthenticate, FieldKind::ProxyAuthenticate];
     let answers = [FieldKind::Authorization, FieldKind::ProxyAuthorization];

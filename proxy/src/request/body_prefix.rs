@@ -1,7 +1,7 @@
 //! The first bytes of a request's body, for a router that waits for them.
 //!
-//! They stay on the client's side as the next part of the body: whatever the decision, a server
-//! gets the whole body. Called by `request` before it calls the router.
+//! The bytes stay on the client's side as the next part of the body: whatever the decision, a
+//! server gets the whole body. Called by `request` before it calls the router.
 
 use std::future::poll_fn;
 use std::task::{Context as Task, Poll};
@@ -23,7 +23,7 @@ use crate::wire::{BodyError, Progress};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Held {
     length: usize,
-    /// Whether this is the whole body.
+    /// Whether this part is the whole body.
     pub(super) is_complete: bool,
 }
 
@@ -42,9 +42,9 @@ pub(super) fn is_awaited(head: &RequestHead, request: &Request, settings: &Routi
     settings.is_for(head.fields().values(b"Content-Type"))
 }
 
-/// Waits until the body is complete, the router has all of it that it can see, or `settings.wait`
-/// has passed since `since`. First sends `100 Continue` if the client waits for it. `stall` is
-/// `timeout.client`.
+/// Waits until the body is complete, until all bytes have arrived that the router can see, or until
+/// `settings.wait` has passed since `since`. First sends `100 Continue` if the client waits for it.
+/// `stall` is `timeout.client`.
 ///
 /// # Errors
 /// If the body is too large, incomplete or framed incorrectly, or if the client is gone.
@@ -78,7 +78,8 @@ pub(super) async fn read<C: Client>(
     let held = client.data().len();
     check_length(held, settings)?;
     let is_whole = match request.body {
-        // The end of an HTTP/2 stream can arrive much later than its last byte.
+        // The end of an HTTP/2 stream can arrive much later than its last byte, so only the length
+        // counts.
         BodyLength::Known(length) => held as u64 == length,
         _ => progress == Some(Progress::End),
     };
@@ -105,7 +106,7 @@ struct Wait {
 }
 
 impl Wait {
-    /// Waits for enough of the body. Ready with None when the time has passed.
+    /// Waits for enough of the body. Ready with None when the wait has timed out.
     fn poll<C: Client>(
         &mut self,
         client: &mut C,

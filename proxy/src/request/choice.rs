@@ -25,7 +25,7 @@ pub(super) enum Choice {
 /// The destination of a request or a connection.
 pub(super) enum Destination {
     Backend(Rc<LocalCluster>, Option<Rc<Decision>>),
-    /// No backend: the decision is [`Route::Respond`].
+    /// A plugin's decision that names no backend: [`Route::Respond`].
     Plugin(Rc<Decision>),
 }
 
@@ -93,7 +93,8 @@ pub(super) async fn destination<C: Client>(
                 effect(cx, &decided, decision.explanation);
                 return Ok(take(cx, backend, Some(decided)));
             }
-            // A reload has removed the backend since the decision was cached: decide again.
+            // A reload has removed the backend since the decision was cached: the router must
+            // decide again.
             Err(_) if !has_forgotten => {
                 has_forgotten = true;
                 forget(cx);

@@ -31,7 +31,7 @@ pub trait Client: Source + Sink {
     fn has_early_body(&mut self, task: &mut Task<'_>) -> bool;
 
     /// Reads the body until its [`data`](Source::data) has at least `enough` bytes. Ready with
-    /// [`Progress::Data`] if it has, and with [`Progress::End`] if the body is shorter. Data that
+    /// [`Progress::Data`] once it has, and with [`Progress::End`] if the body is shorter. Data that
     /// is read this way is not consumed.
     ///
     /// # Errors
@@ -116,7 +116,7 @@ impl Client for Wire {
 }
 
 impl Client for Stream {
-    // While the client does not read them, they are buffered in the connection.
+    // The connection buffers interim responses while the client does not read them.
     const MAX_INTERIM_BYTES: usize = 32 * 1024;
 
     fn timer(&mut self) -> &mut Timer {
@@ -124,7 +124,7 @@ impl Client for Stream {
     }
 
     fn local_address(&self) -> Option<SocketAddr> {
-        // The connection's facts contain it.
+        // The connection's facts contain the address.
         None
     }
 
@@ -145,7 +145,7 @@ impl Client for Stream {
     }
 
     fn poll_gone(&mut self, _limit: Duration, task: &mut Task<'_>) -> Poll<Option<io::Error>> {
-        // A half-closed client cannot be gone unnoticed: the end of the connection resets the
+        // A half-closed client cannot disappear unnoticed: the end of the connection resets the
         // stream.
         Stream::poll_gone(self, task).map(Some)
     }

@@ -28,7 +28,7 @@ pub struct ConnectionFacts {
     pub tls: Option<Arc<TlsFacts>>,
     /// Whether the peer is trusted to report the origin of its requests.
     pub trust: Trust,
-    /// Address that the peer connected to; None if it is the local address of the connection.
+    /// Address that the peer connected to; None if that is the local address of the connection.
     pub destination: Option<Box<SocketAddr>>,
     /// If set, every request is redirected to HTTPS.
     pub redirect: Option<RedirectToHttps>,
@@ -36,28 +36,28 @@ pub struct ConnectionFacts {
 
 /// State of one request, from its head to the end of its response or tunnel.
 ///
-/// Dropping it writes the access log record. If it is dropped early, a stopping worker or a panic
-/// has ended the request.
+/// Dropping the context writes the access log record. An early drop means that a stopping worker or
+/// a panic has ended the request.
 #[derive(Debug)]
 pub struct Context {
-    /// Facts about its connection.
+    /// Facts about the request's connection.
     pub facts: Rc<ConnectionFacts>,
-    /// Rules of its frontend. Refreshed only after a wait or a failed attempt, in case a reload has
-    /// replaced them.
+    /// Rules of the request's frontend. Refreshed only after a wait or a failed attempt, in case a
+    /// reload has replaced them.
     pub rules: Rc<Rules>,
-    /// The head that the server gets, before the edits of the decision.
+    /// The head that the server gets, before the decision's edits.
     pub head: RequestHead,
     /// The client that a trusted peer named; None if the peer is the client.
     pub named_client: Option<Arc<Client>>,
     /// The record for the access log.
     pub record: Record,
-    /// How the request ended, if nothing else is recorded.
+    /// How the request ended, if no other end is recorded.
     pub default_end: End,
     /// Number of routing choices that have failed.
     pub attempt: u32,
-    /// Answers to plugins' questions about it.
+    /// Answers to plugins' questions about the request.
     pub answers: Answers,
-    /// The first bytes of its body, if the router reads them.
+    /// The first bytes of the request's body, if the router reads them.
     pub body_prefix: Option<BodyPrefix>,
     /// Response edits: the common ones, then those of this request. Empty if this request has none.
     edits: Vec<Edit>,
@@ -103,7 +103,8 @@ impl Context {
         self.named_client.as_ref().unwrap_or(&self.facts.peer)
     }
 
-    /// Returns the edits of the final response, whether it comes from a server or from this proxy.
+    /// Returns the edits to apply to the final response, whether a server or this proxy creates the
+    /// response.
     pub fn response_edits(&self) -> &[Edit] {
         if self.edits.is_empty() {
             self.common_edits()
@@ -112,7 +113,7 @@ impl Context {
         }
     }
 
-    /// Adds an edit of the final response.
+    /// Adds an edit to apply to the final response.
     pub fn edit_response(&mut self, edit: Option<Edit>) {
         if self.edits.is_empty() {
             self.edits = self.common_edits().to_vec();
@@ -132,7 +133,7 @@ impl Context {
     fn common_edits(&self) -> &[Edit] {
         match self.head.scheme() {
             Scheme::Https => self.rules.hsts.as_slice(),
-            // Not over plain HTTP (RFC 6797, section 7.2).
+            // RFC 6797, section 7.2, forbids `Strict-Transport-Security` over plain HTTP.
             Scheme::Http => &[],
         }
     }

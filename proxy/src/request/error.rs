@@ -1,4 +1,4 @@
-//! Reasons why a request fails, with the status for the client and the end for the log.
+//! Reasons why a request fails, each with the status for the client and the end for the log.
 
 use thiserror::Error;
 
@@ -23,7 +23,7 @@ pub enum ProxyError {
     /// The head took longer than `timeout.request_header`.
     #[error("the head took too long")]
     HeadTimeout,
-    /// A connection without HTTP starts as TLS, but its first message is invalid.
+    /// A connection without HTTP starts like TLS, but its `ClientHello` is invalid.
     #[error("refused")]
     ClientHello(#[source] ClientHelloError),
     /// The `ClientHello` took longer than `timeout.handshake`.
@@ -97,7 +97,7 @@ fn head_status(error: RequestError) -> u16 {
     }
 }
 
-/// Returns the cause that all attempts have in common.
+/// Returns the cause that all attempts have in common, or [`End::NoServer`] if there is none.
 fn unreachable(failed: &[DialError]) -> End {
     let mut causes = failed.iter().map(DialError::cause);
     let Some(first) = causes.next() else {
@@ -130,7 +130,7 @@ fn exchange_outcome(error: &ExchangeError) -> (u16, End) {
         ExchangeError::ClientBody(BodyError::Chunk(_)) => (400, End::Refused),
         ExchangeError::ClientBody(_) => (400, End::ClientClosed),
         ExchangeError::BodyTooLarge(_) => (413, End::Refused),
-        // No client is left to read it.
+        // The client is gone, so no one reads this status.
         ExchangeError::ClientGone(_) => (499, End::ClientClosed),
     }
 }

@@ -1,11 +1,11 @@
 //! One exchange with a server: sends the request, receives the response's head, and forwards both
 //! bodies.
 //!
-//! Owns both connections while it lasts. The bodies move independently: a response that arrives
-//! before the request is complete is forwarded while the rest of the request is still being sent.
-//! Each side's timeout runs only while the exchange waits for that side. It counts from the start
-//! of that wait, or from the last byte in either direction on that side, whichever is later.
-//! Called by `request` for the head and by the client's protocol for the response's body.
+//! An exchange owns both connections while it lasts. The bodies move independently: a response that
+//! arrives before the request is complete is forwarded while the rest of the request is still being
+//! sent. Each side's timeout runs only while the exchange waits for that side. The timeout counts
+//! from the start of that wait, or from the last byte in either direction on that side, whichever
+//! is later. Called by `request` for the head and by the client's protocol for the response's body.
 
 use std::io;
 use std::task::{Context as Task, Poll, ready};
@@ -29,8 +29,8 @@ use crate::timer::Stall;
 use crate::upstream::{Failure, Lease, Origin, PrivateConnections, ServerStream};
 use crate::wire::{BodyError, Relay, RelayError, Side};
 
-/// How long to wait for a response to `Expect: 100-continue` before the body is sent anyway:
-/// servers need not send one (RFC 9110, section 10.1.1).
+/// How long to wait for a response to `Expect: 100-continue` before the body is sent anyway: a
+/// server need not respond to it (RFC 9110, section 10.1.1).
 const MAX_CONTINUE_WAIT: Duration = Duration::from_secs(1);
 
 /// Reason why there is no response.
@@ -45,8 +45,8 @@ pub enum ExchangeError {
     /// The connection ended within the response's head.
     #[error("the server closed the connection in the middle of the response head")]
     Incomplete(#[source] Option<io::Error>),
-    /// A 408 on a connection that has served before: it reports that the connection was idle for
-    /// too long, and does not respond to the request.
+    /// A 408 on a connection that has served before. It reports that the connection was idle for
+    /// too long, and is no response to this request.
     #[error("the server closed the idle connection")]
     IdleTimeout,
     /// The server states that it has not processed the request.
@@ -101,10 +101,10 @@ pub enum DownloadError {
     /// Nothing moved for `timeout.server`.
     #[error("the server stopped in the middle of its body")]
     ServerTimeout,
-    /// The client's own body is incomplete or framed incorrectly.
+    /// The request's body is incomplete or framed incorrectly.
     #[error("the client's body cannot be read")]
     ClientBody(#[source] BodyError),
-    /// The client's own body is larger than `max_body`.
+    /// The request's body is larger than `max_body`.
     #[error("the body is larger than the limit of {0} bytes")]
     BodyTooLarge(u64),
     /// Nothing moved for `timeout.client`.
@@ -131,11 +131,11 @@ pub struct ExchangeLimits {
 /// Facts about the request that the exchange needs.
 #[derive(Debug, Clone, Copy)]
 pub struct Sent {
-    /// Its method.
+    /// The request's method.
     pub method: MethodKind,
     /// The client's version.
     pub version: Version,
-    /// Framing of its body, on both sides.
+    /// Framing of the request's body, on both sides.
     pub body: BodyLength,
     /// Whether the body waits for the server's 100.
     pub expectation: Expectation,
@@ -234,7 +234,7 @@ impl<C: Client> Exchange<C> {
         &mut self.client
     }
 
-    /// Queues the head of the response for the client. The body has this length.
+    /// Queues the head of the response for the client. `body` is the length of the response's body.
     pub fn push_head(&mut self, with: &OutgoingResponse<'_>, body: BodyLength) {
         self.client.push_head(&self.head, with, body);
     }
@@ -267,7 +267,8 @@ impl<C: Client> Exchange<C> {
     ) -> Poll<Result<Response, ExchangeError>> {
         self.poll_upload(fields, task)?;
         loop {
-            // Interim responses are sent first: no more is read than the client accepts.
+            // Queued interim responses are sent first, so that no more are read than the client
+            // accepts.
             if !self.client.is_flushed() {
                 match self.client.poll_flush(task) {
                     Poll::Ready(Ok(())) => {}
@@ -315,7 +316,7 @@ impl<C: Client> Exchange<C> {
                 Ok(Progress::Complete(response)) => return Poll::Ready(Ok(response)),
                 Ok(Progress::Partial { skip }) => {
                     wire.consume_input(skip);
-                    // Empty lines count like interim responses.
+                    // Empty lines count toward the limit on interim responses.
                     count_interim::<C>(&mut self.interim_bytes, skip)?;
                 }
                 Err(error) => return Poll::Ready(Err(ExchangeError::Invalid(error))),
@@ -365,7 +366,8 @@ impl<C: Client> Exchange<C> {
             return Err(ExchangeError::IdleTimeout);
         }
         if matches!(self.upload, Upload::Held(_)) {
-            // Nothing, not even a 100, can be sent between a final response and its body.
+            // Nothing can be sent between a final response and its body, not even the 100 that the
+            // client waits for.
             self.upload = Upload::Refused;
         }
         if let ServerStream::Http1(connection) = &mut self.lease.stream {
@@ -381,8 +383,8 @@ impl<C: Client> Exchange<C> {
     }
 
     /// Returns whether a 408 refers to an idle connection instead of this request. The connection
-    /// must have served before, and either nothing or all of the body must have been sent, so that
-    /// the 408 cannot refer to a slow body.
+    /// must have served before. Either nothing or all of the body must have been sent, so that the
+    /// 408 cannot refer to a slow body.
     fn is_idle_timeout(&self, response: Response) -> bool {
         self.lease.origin == Origin::Pooled
             && response.persistence == Persistence::Close
@@ -408,7 +410,8 @@ impl<C: Client> Exchange<C> {
         if is_continue && matches!(self.upload, Upload::Held(_)) {
             self.upload = Upload::Moving;
         }
-        // HTTP/1.0 has no interim responses (RFC 9110, section 15.2), and one 100 is enough.
+        // HTTP/1.0 has no interim responses (RFC 9110, section 15.2), and a client whose body is no
+        // longer held back needs no 100.
         if self.sent.version != Version::Http10 && !is_answered {
             self.client.push_interim(&self.head);
         }
@@ -421,7 +424,7 @@ impl<C: Client> Exchange<C> {
             // The head is sent at once. If that fails, the server's response, or the lack of one,
             // shows it.
             self.lease.stream.flush(task);
-            // A client that sends its body anyway needs no 100.
+            // If the client sends its body anyway, it needs no 100.
             if !self.client.has_early_body(task) {
                 if self.client.timer().poll_until(until, task).is_pending() {
                     return Ok(());
@@ -487,7 +490,7 @@ impl<C: Client> Exchange<C> {
     }
 
     /// Checks the timeouts of the side that the exchange waits for. `download` is the side that the
-    /// response's body waits for; None before the response's head.
+    /// response's body waits for, or None before the response's head has arrived.
     fn poll_peers(&mut self, download: Option<Side>, task: &mut Task<'_>) -> Poll<Expired> {
         let wants_body = self.upload == Upload::Moving && self.relay.waits_for() == Side::Source;
         let is_held = matches!(self.upload, Upload::Held(_));
@@ -532,7 +535,7 @@ impl<C: Client> Exchange<C> {
 
     /// Ends a complete exchange. Releases the server's connection for reuse if possible, and
     /// returns the client's connection. A server connection that is authenticated for this client
-    /// goes to its `private` connections. `request` contains the request's fields.
+    /// is put into `private`. `request` contains the request's fields.
     pub fn finish(
         mut self,
         request: &Fields,

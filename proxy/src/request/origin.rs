@@ -9,11 +9,11 @@ use crate::transport::proxy_protocol::{
 };
 
 /// Returns the header for a connection on behalf of the peer of `facts`. `local` is the local
-/// address of the peer's connection. It is used unless a proxy in front of this one has named
-/// another destination.
+/// address of the peer's connection. It is the destination unless a proxy in front of this one has
+/// named another.
 ///
-/// Unless both addresses are known, as for a peer on a Unix socket, the header tells the server to
-/// use the connection's own addresses.
+/// If one of the two addresses is unknown, as for a peer on a Unix socket, the header tells the
+/// server to use the connection's own addresses.
 pub(super) fn describe(facts: &ConnectionFacts, local: Option<SocketAddr>) -> Header<'_> {
     let destination = facts.destination.as_deref().copied().or(local);
     let source = facts.peer.address.parse::<IpAddr>();
@@ -28,7 +28,7 @@ pub(super) fn describe(facts: &ConnectionFacts, local: Option<SocketAddr>) -> He
 }
 
 /// Returns the facts about the TLS session between the peer and this proxy. If a proxy in front of
-/// this one has terminated TLS, only that fact is known.
+/// this one has terminated TLS, only the use of TLS is known.
 fn extensions(facts: &ConnectionFacts) -> Extensions<'_> {
     let Some(session) = facts.tls.as_deref() else {
         return Extensions {

@@ -14,7 +14,7 @@ use crate::http2::client::SendError;
 use crate::plugin::{Decision, Options, Otherwise, Route, ServerChoice};
 use crate::upstream::{Bound, Demand, Lease, LocalCluster, ServerStream};
 
-/// The destination of a request, and the changes that the decision makes to it.
+/// The destination of a request, and the decision's changes to the request.
 #[derive(Debug)]
 pub(super) struct Outgoing {
     backend: Rc<LocalCluster>,
@@ -30,7 +30,7 @@ impl Outgoing {
         &self.backend
     }
 
-    /// Returns the decision's edits of the request's fields.
+    /// Returns the decision's edits to the request's fields.
     fn edits(&self) -> &[Edit] {
         let decided = self.decided.as_deref();
         decided.map_or(&[], |decided| &decided.edits.fields)
@@ -50,7 +50,7 @@ impl Outgoing {
         })
     }
 
-    /// Returns whether both have the same backend and, if any, the same server.
+    /// Returns whether both destinations have the same backend and, if any, the same server.
     pub(super) fn is_same_choice(&self, other: &Outgoing) -> bool {
         Rc::ptr_eq(&self.backend, &other.backend) && self.choice() == other.choice()
     }
@@ -105,7 +105,7 @@ impl Outgoing {
                 Via::Omit
             },
             expect: match (request.expectation, expectation) {
-                // The body has already arrived.
+                // Part of the body has already arrived, so the client waits for no 100.
                 (Expectation::Continue, Expectation::None) => Expect::Drop,
                 _ => Expect::Forward,
             },

@@ -30,7 +30,7 @@ pub struct Record {
     pub backend: Option<Rc<LocalCluster>>,
     /// The endpoint that the request was sent to.
     pub endpoint: Option<Rc<LocalEndpoint>>,
-    /// The kind of the plugin's fault, even if the request succeeded.
+    /// The kind of the plugin's fault. Recorded even if the request succeeds.
     pub fault: Option<&'static str>,
     /// The decision, if it has tags.
     decided: Option<Rc<Decision>>,
@@ -149,7 +149,7 @@ impl Record {
         self.reason = Some(message);
     }
 
-    /// Returns whether its end has been recorded.
+    /// Returns whether the request's end has been recorded.
     pub fn has_ended(&self) -> bool {
         self.end.is_some()
     }

@@ -7,8 +7,8 @@ use crate::config::RedirectToHttps;
 use crate::http::authority::split_port;
 use crate::http::message::RequestHead;
 
-/// Returns the redirect for a request that arrived without TLS at a bind that redirects. With 308,
-/// clients keep the method and the body (RFC 9110, section 15.4.9).
+/// Returns the redirect for a request that arrived without TLS at a bind with `redirect_to_https`.
+/// With 308, clients keep the method and the body (RFC 9110, section 15.4.9).
 pub(super) fn answer(cx: &mut Context, redirect: RedirectToHttps) -> Reply {
     match location(&cx.head, redirect) {
         Some(location) => Reply::redirect(cx, &location),

@@ -9,8 +9,8 @@ use crate::http1::request::Parsed as Request;
 use crate::http2::Http2Error;
 use crate::upstream::{EndpointId, Failure, Lease, Needs, Origin, Reuse};
 
-/// Maximum number of times that a request is sent if no server has processed it. Enough for a
-/// server that accepts only a few requests per connection.
+/// Maximum number of times that a request is sent if no server has processed it. The maximum is
+/// high enough for a server that accepts only a few requests per connection.
 const MAX_ATTEMPTS: u32 = 16;
 
 /// The attempts to send one request.
@@ -53,8 +53,8 @@ impl Attempts {
     }
 
     /// Decides whether the request is sent again, over another connection or to another server as
-    /// `kind` says. If so, updates the constraints for the next attempt, and counts it if the
-    /// `retry` configuration was needed.
+    /// `kind` says. If so, updates the constraints for the next attempt. Counts that attempt as a
+    /// retry if only the `retry` configuration permits it.
     pub(super) fn allow(&mut self, kind: RetryKind, lease: &Lease) -> bool {
         let retry = &lease.settings().backend.retry;
         let may_send = self.count < MAX_ATTEMPTS;
@@ -103,7 +103,7 @@ impl Attempts {
     ) -> bool {
         let failure = Failure::Status(status);
         let lease = exchange.lease();
-        // The usual case.
+        // Usually, the request is not sent again.
         if !failure.is_among(&lease.settings().backend.retry.on) || !exchange.is_body_untouched() {
             return false;
         }
@@ -124,7 +124,8 @@ impl Attempts {
         if !exchange.is_body_untouched() {
             return RetryKind::Never;
         }
-        // A new HTTP/2 connection can also have served: another request may have ended it.
+        // A new HTTP/2 connection can also have served before: other requests share it, and one of
+        // them may have ended it.
         let is_pooled = exchange.lease().origin == Origin::Pooled;
         let has_served = is_pooled || exchange.is_with_http2_server();
         match error {
@@ -150,24 +151,26 @@ impl Attempts {
 /// Whether a request can be sent again, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RetryKind {
-    /// Not again: part of it may have been processed, and processing it twice may do harm.
+    /// Not again: a server may have processed part of the request, and processing it twice may do
+    /// harm.
     Never,
-    /// Over a new connection, but only after the first attempt: processing it twice does no harm.
+    /// Over a new connection, but only after the first attempt: processing the request twice does
+    /// no harm.
     Once,
-    /// Over a new connection: no part of it was sent.
+    /// Over a new connection: no part of the request was sent.
     Unsent,
     /// Over any other connection: the server sent GOAWAY before it processed the request.
     Elsewhere,
-    /// Over any connection: the server has refused its stream.
+    /// Over any connection: the server has refused the request's stream.
     Refused,
-    /// Over HTTP/1.1: the server has not processed it.
+    /// Over HTTP/1.1: the server has not processed the request.
     OverHttp1,
     /// To another server if possible, because the configuration says so.
     ByPolicy,
 }
 
 impl RetryKind {
-    /// Returns how to repeat a request that the server has not processed.
+    /// Returns how to send a request again that the server has not processed.
     pub(super) fn refused(error: &Http2Error) -> RetryKind {
         if error.requires_http1() {
             RetryKind::OverHttp1
@@ -178,7 +181,7 @@ impl RetryKind {
         }
     }
 
-    /// Returns how to repeat a request after a failure that the configuration can list.
+    /// Returns how to send a request again after a failure that the configuration can list.
     pub(super) fn after(
         failure: Failure,
         cx: &Context,

@@ -1,4 +1,4 @@
-//! Local replies: those that a plugin decides on, and the proxy's own.
+//! Local replies: replies that a plugin decides on, and the proxy's own.
 
 use bytes::Bytes;
 
@@ -15,7 +15,7 @@ use crate::upstream::CheckoutError;
 /// Methods that this proxy forwards (RFC 9110, section 15.5.6).
 const ALLOW: &[u8] = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE";
 
-/// Seconds after which a client that found the queues full can retry: by then a burst has passed,
+/// Seconds after which a client that found the queues full can retry. By then, a burst has passed
 /// or other clients have been served.
 const RETRY_AFTER: &[u8] = b"1";
 
@@ -66,7 +66,7 @@ impl Reply {
         reply
     }
 
-    /// Creates an error reply of one short line. The reason goes only to the log.
+    /// Creates an error reply with a body of one short line. The reason goes only to the log.
     pub fn refusal(cx: &mut Context, error: &ProxyError) -> Reply {
         let (status, end) = error.outcome();
         cx.record.fail(end, || chain(error));
@@ -88,7 +88,7 @@ impl Reply {
             fields.push(b"Retry-After", RETRY_AFTER);
         }
         if status < 500 || status == 501 || status == 505 {
-            // It is unknown where the next request would start.
+            // The proxy cannot tell where the next request would start.
             reply.persistence = Persistence::Close;
         }
         reply

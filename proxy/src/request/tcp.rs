@@ -9,9 +9,9 @@ use crate::frontend::Frontend;
 use crate::upstream::{Demand, Lease, Needs, PrivateConnections, Reuse};
 use crate::wire::Wire;
 
-/// The log's fault name for a plugin that decides on a response where there is no HTTP. It does not
-/// count as a fault of the plugin's version: otherwise clients that the plugin rejects could take
-/// it out of service.
+/// The fault name in the log if a plugin decides on a response for a connection without HTTP. Such
+/// a decision does not count as a fault of the plugin's version: otherwise, clients that the plugin
+/// rejects could take the version out of service.
 const ANSWER: &str = "answer-without-http";
 
 /// Routes a connection, and opens a connection to a server for it alone.
@@ -20,7 +20,7 @@ const ANSWER: &str = "answer-without-http";
 /// The caller must close the connection. Nothing was sent to the client.
 ///
 /// # Cancel safety
-/// Dropping it cancels the attempt to connect.
+/// Dropping the future cancels the attempt to connect.
 pub async fn connect(
     cx: &mut Context,
     client: &mut Wire,

@@ -1,4 +1,4 @@
-//! The backends of a configuration that is not in force, all idle.
+//! The backends of a configuration that is not in force. All of them are idle.
 
 use std::collections::BTreeMap;
 

@@ -3,8 +3,8 @@
 //! `config` defines their names. Called by `loader`.
 
 /// Returns the component with this name, one of
-/// [`BUNDLED_PLUGINS`](crate::config::BUNDLED_PLUGINS). Empty for any other name, which `config`
-/// refuses.
+/// [`BUNDLED_PLUGINS`](crate::config::BUNDLED_PLUGINS). Returns an empty slice for any other name;
+/// `config` refuses such names.
 pub(super) fn component(name: &str) -> &'static [u8] {
     macro_rules! components {
         ($($name:literal)*) => {

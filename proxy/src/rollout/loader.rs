@@ -1,4 +1,5 @@
-//! Turns a stage's configuration into a version that can be published: read, load, try out.
+//! Turns a stage's configuration into a version that can be published: reads, loads and tries out
+//! its plugin.
 //!
 //! Workers get only versions that have been compiled, checked against the contract, instantiated,
 //! configured and called once. Called by `control`, off the worker threads, and by `check` and
@@ -24,7 +25,7 @@ use crate::plugin::{
 };
 use crate::router::version::{Policy, Version, VersionSpec, WorkerEvent};
 
-/// Reason why a stage's plugin cannot serve. Each text is complete, for display at the plugin's
+/// Reason why a stage's plugin cannot serve. Each message is complete, for display at the plugin's
 /// key.
 #[derive(Debug, Error)]
 pub enum VersionError {
@@ -34,20 +35,21 @@ pub enum VersionError {
     /// The file is not a plugin for this host, or cannot be compiled or loaded.
     #[error(transparent)]
     Load(LoadError),
-    /// The plugin refused its configuration: `PATH: MESSAGE`, as the SDK formats it, or any text.
+    /// The plugin refused its configuration. The message is `PATH: MESSAGE`, as the SDK formats it,
+    /// or any other text.
     #[error("{0}")]
     Configure(String),
     /// The plugin failed while it was instantiated or configured.
     #[error("the plugin failed while it was configured: {0}")]
     Fault(Fault),
-    /// The plugin failed on a first request: `GET /` for `localhost`.
+    /// The plugin failed on a test request: `GET /` for `localhost`.
     #[error("the plugin failed on a first request, `GET /` for `localhost`: {0}")]
     Probe(Fault),
 }
 
 impl VersionError {
-    /// Returns whether loading the same file may succeed later, for example after its compiler was
-    /// killed.
+    /// Returns whether loading the same file again may succeed, for example because its compiler
+    /// was killed.
     pub fn is_transient(&self) -> bool {
         match self {
             VersionError::Read(_) => true,
@@ -60,7 +62,7 @@ impl VersionError {
     }
 }
 
-/// Loads plugins for as many stages as its engine has room for.
+/// Loads plugins for as many stages as fit in its engine.
 #[derive(Debug)]
 pub struct Loader {
     engine: Engine,
@@ -68,7 +70,7 @@ pub struct Loader {
     workers: usize,
     /// Maximum size of a plugin file, in bytes.
     file_size: u64,
-    /// Maximum number of stages in all routers.
+    /// Maximum number of stages, over all routers.
     capacity: usize,
 }
 
@@ -81,11 +83,11 @@ pub struct Load<'a> {
     pub stage: &'a config::Stage,
     /// Source of the component: the stage's own plugin, or another that replaces it.
     pub plugin: &'a PluginSource,
-    /// Origin of the file, for display; None to derive it from `plugin`.
+    /// Origin of the file, for display. If None, it is derived from `plugin`.
     pub source: Option<String>,
     /// The backends and tables that the plugin can query.
     pub environment: Environment,
-    /// Receives the workers' events about the plugin.
+    /// Channel for the workers' events about the plugin.
     pub events: Option<mpsc::UnboundedSender<WorkerEvent>>,
 }
 
@@ -99,18 +101,18 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Assigns a number to the version, for sharing among the workers.
+    /// Assigns the number of the version, and wraps the version for sharing among the workers.
     pub fn numbered(self, number: u32) -> (Arc<Version>, Vec<Instance>) {
         (Arc::new(self.version.numbered(number)), self.instances)
     }
 }
 
 impl Loader {
-    /// Creates the engine with room for the stages of `config` and some more. Logs a warning if the
-    /// cache cannot be used: plugins are then compiled at each start.
+    /// Creates an engine with room for the stages of `config` and some more. If the cache cannot be
+    /// used, logs a warning: plugins are then compiled at each start.
     ///
     /// # Errors
-    /// Errors of the engine, for example if there is no address space.
+    /// Errors of the engine, for example a lack of address space.
     pub fn try_new(
         config: &Config,
         workers: usize,
@@ -137,7 +139,7 @@ impl Loader {
         })
     }
 
-    /// Returns whether there is room for all stages of `config`.
+    /// Returns whether the engine has room for all stages of `config`.
     pub fn has_room_for(&self, config: &Config) -> bool {
         stages(config) <= self.capacity
     }
@@ -158,7 +160,7 @@ impl Loader {
         read(plugin, self.file_size)
     }
 
-    /// Loads a plugin from a file that has been read before, and tries it out.
+    /// Loads a plugin from a file whose contents have been read already, and tries it out.
     ///
     /// # Errors
     /// [`VersionError`].
@@ -190,10 +192,10 @@ impl Loader {
         plugin.is_on(&self.engine)
     }
 
-    /// Moves a loaded plugin to this loader's engine, so that its old engine can be freed.
+    /// Moves a loaded plugin to this loader's engine, so that the old engine can be freed.
     ///
     /// # Errors
-    /// [`VersionError::Fault`], if there is no memory for it.
+    /// [`VersionError::Fault`], if there is not enough memory.
     pub fn adopt(&self, plugin: &Plugin) -> Result<Plugin, VersionError> {
         if self.has(plugin) {
             return Ok(plugin.clone());
@@ -211,11 +213,11 @@ impl Loader {
         }
     }
 
-    /// Tries out a loaded plugin and creates its instances. With isolation by request, a plugin
-    /// that does not [`fit`](Self::fits) is configured again for each request.
+    /// Tries out a loaded plugin and creates its instances. If the stage isolates requests and the
+    /// plugin does not [`fit`](Self::fits), the plugin is configured again for each request.
     ///
     /// # Errors
-    /// [`VersionError`], except for reading and loading.
+    /// [`VersionError`], except the variants for reading and loading.
     pub fn start(&self, plugin: &Plugin, load: Load<'_>) -> Result<Loaded, VersionError> {
         let stage = load.stage;
         let spec = VersionSpec {
@@ -234,7 +236,7 @@ impl Loader {
             events: load.events,
         };
         let (version, mut instance) = Version::try_new(spec).map_err(refused)?;
-        // The instance is dropped, together with any state that it has kept.
+        // This instance is dropped, so no state from the test request is kept.
         instance.try_out().map_err(VersionError::Probe)?;
         drop(instance);
         let instances = (0..self.workers).map(|_| version.instantiate());
@@ -262,7 +264,7 @@ pub fn read(plugin: &PluginSource, limit: u64) -> Result<Source, VersionError> {
     }
 }
 
-/// Returns the directory of compiled plugins; None if no directory is known.
+/// Returns the directory for compiled plugins; None if there is no suitable directory.
 pub fn cache_directory(config: &Config) -> Option<PathBuf> {
     let configured = config.plugin_cache_dir.clone();
     let of_user = config.user.as_deref().map(CompiledCache::directory_of);
@@ -278,20 +280,21 @@ fn refused(fault: Fault) -> VersionError {
     }
 }
 
-/// Stages that reloads can add before they need another engine, which all plugins must move to. As
-/// many as are configured, within these bounds.
+/// Bounds for the number of stages that reloads can add before a new engine is needed, to which all
+/// plugins must move. Within the bounds, that number equals the number of configured stages.
 const MIN_SPARE: usize = 4;
 const MAX_SPARE: usize = 16;
-/// Maximum number of versions of one stage that have instances at the same time: the active one,
-/// one under rollout, one in each reload that is being prepared, and one that is being dropped.
+/// Maximum number of versions of one stage that have instances at the same time: the active
+/// version, one under rollout, one for each reload that is being prepared, and one that is being
+/// dropped.
 const VERSIONS: usize = 3 + MAX_RELOADS;
 
 /// Maximum number of reloads that are prepared at the same time.
 pub const MAX_RELOADS: usize = 2;
-/// Maximum number of other versions that are loaded at the same time, each of which may need a
-/// compiler.
+/// Maximum number of versions that are loaded at the same time, apart from reloads. Each load may
+/// need a compiler.
 pub const MAX_LOADS: usize = 4;
-/// Maximum number of versions that are restarted at the same time, which needs no compiler.
+/// Maximum number of versions that are restarted at the same time. A restart needs no compiler.
 pub const MAX_RESTARTS: usize = 4;
 
 fn stages(config: &Config) -> usize {
@@ -299,8 +302,8 @@ fn stages(config: &Config) -> usize {
     frontends.map(|frontend| frontend.router.len()).sum()
 }
 
-/// Computes the engine's limits: room for every worker's instances of every stage and of the
-/// versions being prepared.
+/// Computes the engine's limits. There must be room for the instances of every worker, for every
+/// stage and for the versions that are being prepared.
 fn limits(capacity: usize, workers: usize) -> EngineLimits {
     let versions = VERSIONS * capacity + MAX_LOADS + MAX_RESTARTS;
     let instances = versions * (workers + 1);
@@ -317,7 +320,7 @@ fn describe(source: &PluginSource) -> String {
     }
 }
 
-/// Reads a regular file. Refuses pipes and devices, which may never end.
+/// Reads a regular file. Refuses pipes and devices, because reading them might never end.
 fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut options = File::options();
     let options = options.read(true);
@@ -340,7 +343,7 @@ fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Returns a plugin file's name for the log, without folder and extension.
+/// Returns the name of a plugin's file for the log, without directory and extension.
 fn name_of(path: &Path) -> String {
     let stem = path.file_stem().unwrap_or(path.as_os_str());
     stem.to_string_lossy().into_owned()
@@ -380,7 +383,7 @@ mod tests {
         };
         let in_the_proxy = settings("", &stage);
         let defaults = Settings {
-            // Each plugin has its own budget.
+            // Each plugin has its own budget of log lines, so the two values differ.
             lines: in_the_proxy.lines.clone(),
             ..Settings::default()
         };

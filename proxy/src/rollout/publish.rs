@@ -1,6 +1,6 @@
 //! Commands to the workers: replace a version, start a rollout, end a rollout.
 //!
-//! Each function changes the state and notifies the workers under one lock, so that all workers see
+//! Each function changes the state and sends the commands under one lock, so that all workers see
 //! the changes in the same order.
 
 use std::sync::Arc;
@@ -21,10 +21,10 @@ use crate::worker::Command;
 /// Reason why a rollout cannot end as requested.
 #[derive(Debug, Error)]
 pub enum RolloutError {
-    /// There is no rollout.
+    /// There is no rollout to end.
     #[error("`{0}` has no version on trial")]
     None(StageId),
-    /// Its version has had too many faults to be promoted.
+    /// The version under rollout has had too many faults to be promoted.
     #[error("the version on trial of `{0}` has had too many faults: its trial ends automatically")]
     Failing(StageId),
 }
@@ -37,18 +37,18 @@ type Workers = [mpsc::UnboundedSender<Command>];
 pub struct Publication {
     /// The version, with an instance for each worker.
     pub loaded: Loaded,
-    /// Its former number; None to assign the next one.
+    /// Former number of the version; None to assign the next number.
     pub number: Option<u32>,
     /// Configuration of the stage.
     pub stage: config::Stage,
     /// The cause that puts it into service.
     pub cause: Cause,
-    /// When it was requested; None after a rollback because of faults.
+    /// When the version was requested; None for an automatic rollback because of faults.
     pub order: Option<Ticket>,
 }
 
 impl Versions {
-    /// Puts a version into service. Each worker applies it between two requests.
+    /// Puts a version into service. Each worker applies the change between two requests.
     pub fn publish(
         &mut self,
         workers: &Workers,
@@ -83,7 +83,7 @@ impl Versions {
     }
 
     /// Starts a rollout next to the active version, with an instance for each worker. Replaces a
-    /// rollout under way. `stage` is the configuration of its version.
+    /// rollout in progress. `stage` is the configuration of the version under rollout.
     pub fn start_rollout(
         &mut self,
         workers: &Workers,
@@ -119,7 +119,7 @@ impl Versions {
         version
     }
 
-    /// Promotes the version on trial to active.
+    /// Makes the version on trial the active one.
     ///
     /// # Errors
     /// [`RolloutError`].
@@ -190,10 +190,10 @@ fn send_end(workers: &Workers, id: &StageId, version: &Version, end: RolloutEnd)
     );
 }
 
-/// Sends each worker one change to a stage.
+/// Sends each worker its own change to a stage.
 fn send(workers: &Workers, id: &StageId, changes: impl IntoIterator<Item = Change>) {
     for (worker, change) in workers.iter().zip(changes) {
-        // If a worker is gone, it is stopping.
+        // If the channel is closed, the worker is stopping.
         let _ = worker.send(Command::Stage(id.clone(), change));
     }
 }

@@ -1,4 +1,4 @@
-//! A single load of a plugin for one stage, without holding any lock.
+//! A single load of a plugin for one stage. Does not hold any lock.
 //!
 //! Blocks while it compiles. Created by `control` from the state in force, and run on a thread of
 //! low priority.
@@ -14,10 +14,10 @@ use crate::plugin::{Backends, Environment};
 use crate::router::version::WorkerEvent;
 use crate::tables::Tables;
 
-/// Everything that is needed to load a version for a stage.
+/// Everything needed to load a version for a stage.
 #[derive(Debug, Clone)]
 pub struct LoadTask {
-    /// The stage to load for.
+    /// The stage that the version is for.
     pub id: StageId,
     /// The stage, as configured.
     pub stage: config::Stage,
@@ -29,18 +29,18 @@ pub struct LoadTask {
     pub live: Arc<dyn Backends>,
     /// The tables that the plugin can query.
     pub tables: Arc<Tables>,
-    /// Receives the workers' events about the plugin.
+    /// Channel for the workers' events about the plugin.
     pub events: mpsc::UnboundedSender<WorkerEvent>,
 }
 
 /// The result of checking a file that may have changed.
 #[derive(Debug)]
 pub enum Refreshed {
-    /// The contents are already known: accepted or refused before.
+    /// The file's contents were accepted or refused before.
     Known,
     /// The plugin can serve.
     Loaded(Box<Loaded>),
-    /// The plugin cannot serve: the file's SHA-256, and the reason.
+    /// The plugin cannot serve. Contains the file's SHA-256 and the reason.
     Refused(String, VersionError),
 }
 
@@ -56,17 +56,18 @@ impl LoadTask {
         }
     }
 
-    /// Returns whether both tasks load for the same stage in the same way.
+    /// Returns whether both tasks are for the same stage and load in the same way.
     pub fn is_same_as(&self, other: &LoadTask) -> bool {
         self.id == other.id
             && self.stage == other.stage
             && Arc::ptr_eq(&self.live, &other.live)
             && Arc::ptr_eq(&self.tables, &other.tables)
-            // After a change of the loader, the old engine must be freed.
+            // If the loader has changed, the version must not use the old engine, which must be
+            // freed.
             && Arc::ptr_eq(&self.loader, &other.loader)
     }
 
-    /// Loads and tries out `plugin`, or the configured plugin if `plugin` is None.
+    /// Loads and tries out `plugin`. If `plugin` is None, uses the configured plugin.
     ///
     /// # Errors
     /// [`VersionError`].
@@ -75,7 +76,8 @@ impl LoadTask {
         self.loader.load(self.load(plugin))
     }
 
-    /// Loads and tries out the configured plugin, unless its file was accepted or refused before.
+    /// Loads and tries out the configured plugin, unless the same contents of its file were
+    /// accepted or refused before.
     ///
     /// # Errors
     /// [`VersionError::Read`].
@@ -95,7 +97,7 @@ impl LoadTask {
     /// Restarts a retired version with its own configuration and the current backends and tables.
     ///
     /// # Errors
-    /// [`VersionError`], except for reading and loading.
+    /// [`VersionError`], except the variants for reading and loading.
     pub fn revert(&self, retired: &RetiredVersion) -> Result<Loaded, VersionError> {
         let RetiredVersion { version, stage, .. } = retired;
         let load = Load {

@@ -1,11 +1,11 @@
 //! The order in which changes were requested.
 //!
-//! Changes are prepared concurrently and finish in any order. Tickets tell whether a change that
-//! finishes late was requested before one that is already in force.
+//! Changes are prepared concurrently and finish in any order. If a change finishes late, its ticket
+//! shows whether it was requested before the change that is now in force.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The time of a change's request: later requests have greater tickets.
+/// Position of a change in the order of requests. Later requests have greater tickets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket(u64);
 
@@ -14,7 +14,7 @@ pub struct Ticket(u64);
 pub struct Tickets(AtomicU64);
 
 impl Ticket {
-    /// The ticket of the start, before all others.
+    /// The ticket of the first configuration, before all others.
     pub const START: Ticket = Ticket(0);
 }
 

@@ -20,7 +20,7 @@ const MAX_RETIRED: usize = 4;
 #[derive(Debug, Clone, Default)]
 pub struct Versions {
     published: HashMap<StageId, Published>,
-    /// Retired versions, the latest first.
+    /// Retired versions, newest first.
     retired: HashMap<StageId, VecDeque<RetiredVersion>>,
 }
 
@@ -29,35 +29,35 @@ pub struct Versions {
 pub struct Published {
     /// The version in service.
     pub active: Arc<Version>,
-    /// Its configuration.
+    /// Configuration of the active version.
     pub stage: config::Stage,
-    /// The cause that put it into service.
+    /// The cause that put the active version into service.
     pub cause: Cause,
     /// The number of the next version.
     pub next: u32,
-    /// The latest request that has put a version into service or on trial. An earlier request that
-    /// finishes later must not undo it.
+    /// The latest request that has put a version into service or on trial. A request that was made
+    /// earlier but finishes later must not undo it.
     pub order: Ticket,
     /// The configured file, as last read.
     pub file: ConfiguredFile,
-    /// `true` if a later request overrides other settings in the configuration in force. The next
-    /// reload applies those settings.
+    /// `true` if the settings in service come from a request made later than the last reload, and
+    /// differ from the configuration in force. The next reload applies the configured settings.
     pub is_behind: bool,
-    /// The rollout next to the active version, with the configuration of its version.
+    /// The rollout next to the active version, and the configuration of the version under rollout.
     pub rollout: Option<(Arc<Rollout>, config::Stage)>,
     /// The last rollout that ended.
     pub ended: Option<EndedTrial>,
 }
 
-/// The known contents of the configured file, as SHA-256.
+/// Contents of the configured file that were read before, as SHA-256.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConfiguredFile {
     /// The contents that were last put into service, or that a later request overrides. The active
-    /// version can come from another file: it stays until the file or the configuration changes.
-    /// Without this record, a SIGHUP that is only meant to rotate the log would undo a swap or a
-    /// rollback.
+    /// version can come from another file; it stays in service until the configured file or the
+    /// configuration changes. Without this record, a SIGHUP that is only meant to rotate the log
+    /// would undo a swap or a rollback.
     pub accepted: String,
-    /// Contents that cannot serve. A reload tries them again and reports the reason.
+    /// Contents that cannot serve. A reload loads them again and reports the reason.
     pub refused: Option<String>,
 }
 
@@ -66,7 +66,7 @@ pub struct ConfiguredFile {
 pub struct RetiredVersion {
     /// The version.
     pub version: Arc<Version>,
-    /// Its configuration.
+    /// Configuration of the version.
     pub stage: config::Stage,
     /// The cause that put it into service.
     pub cause: Cause,
@@ -89,9 +89,9 @@ pub enum Cause {
     Trial,
     /// An operator promoted it after a trial.
     Promotion,
-    /// An operator went back to it.
+    /// An operator rolled back to it.
     Rollback,
-    /// The version after it had too many faults.
+    /// The version that followed it had too many faults.
     Faults,
 }
 
@@ -100,7 +100,7 @@ pub enum Cause {
 pub enum Retirement {
     /// A later version replaced it.
     Replaced,
-    /// An operator went back to an earlier version.
+    /// An operator rolled back to an earlier version.
     RolledBack,
     /// It had too many faults.
     Failed,
@@ -117,22 +117,22 @@ pub struct EndedTrial {
     pub mode: Mode,
     /// The share of requests or clients in the trial.
     pub share: Share,
-    /// Its results.
+    /// Results of the trial.
     pub results: Arc<Results>,
-    /// How it ended.
+    /// How the trial ended.
     pub end: TrialEnd,
-    /// When it ended.
+    /// When the trial ended.
     pub at: SystemTime,
 }
 
 /// How a trial ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TrialEnd {
-    /// An operator promoted its version.
+    /// An operator promoted the version on trial.
     Promoted,
-    /// An operator aborted it.
+    /// An operator aborted the trial.
     Aborted,
-    /// Its version had too many faults.
+    /// The version on trial had too many faults.
     Failed,
     /// Another version was put on trial.
     Replaced,
@@ -140,13 +140,13 @@ pub enum TrialEnd {
     Superseded,
 }
 
-/// A version for [`Versions::activate`].
+/// A version to activate by [`Versions::activate`].
 #[derive(Debug)]
 pub(super) struct Activation {
     pub(super) version: Arc<Version>,
     pub(super) stage: config::Stage,
     pub(super) cause: Cause,
-    /// When it was requested; None after a rollback because of faults.
+    /// When the version was requested; None for an automatic rollback because of faults.
     pub(super) order: Option<Ticket>,
 }
 
@@ -201,7 +201,7 @@ impl Published {
         self.active.sha256() == sha256 && self.stage == *stage
     }
 
-    /// Ends its rollout, if there is one.
+    /// Ends the rollout, if there is one.
     pub(super) fn end_rollout(&mut self, end: TrialEnd) {
         if let Some((rollout, _)) = self.rollout.take() {
             self.ended = Some(EndedTrial {
@@ -241,7 +241,7 @@ impl Versions {
         self.published.get_mut(id)
     }
 
-    /// Returns the retired versions of a stage, the latest first.
+    /// Returns the retired versions of a stage, newest first.
     pub fn retired(&self, id: &StageId) -> impl Iterator<Item = &RetiredVersion> {
         self.retired.get(id).into_iter().flatten()
     }
@@ -252,8 +252,8 @@ impl Versions {
         published.is_some_and(|published| published.active.number() == number)
     }
 
-    /// Finds the version with this number among those that the workers have: in service or under
-    /// rollout.
+    /// Finds the version with this number among those that the workers use: the version in service
+    /// and the version under rollout.
     pub fn find(&self, id: &StageId, number: u32) -> Option<Arc<Version>> {
         let published = self.published(id)?;
         let rollout = published.rollout.as_ref();
@@ -271,8 +271,8 @@ impl Versions {
         found.cloned()
     }
 
-    /// Returns the good versions before the active one, the latest first. Versions that failed, or
-    /// that an operator went back from, are not good.
+    /// Returns the good versions before the active one, newest first. A version is not good if it
+    /// failed, or if an operator rolled back from it.
     pub fn good_before(&self, id: &StageId) -> Vec<RetiredVersion> {
         let active = self.published(id);
         let active = active.map_or(0, |published| published.active.number());
@@ -283,7 +283,7 @@ impl Versions {
     }
 
     /// Returns the versions of [`good_before`](Self::good_before) that differ from the active
-    /// version: the same version would fail again.
+    /// version. An identical version would fail again.
     pub fn good_before_failing(&self, id: &StageId) -> Vec<RetiredVersion> {
         let mut good = self.good_before(id);
         if let Some(published) = self.published(id) {
@@ -292,8 +292,8 @@ impl Versions {
         good
     }
 
-    /// Returns the version with this number if it is in service already. If so, records the
-    /// operator's request for it as the latest one.
+    /// Returns the version with this number if it is already in service. If so, records the
+    /// operator's request, so that no earlier request can replace the version.
     pub fn confirm(&mut self, id: &StageId, number: u32, order: Ticket) -> Option<Arc<Version>> {
         let published = self.published.get_mut(id)?;
         if published.active.number() != number {
@@ -349,8 +349,8 @@ impl Versions {
         self.retire(id, old, reason);
     }
 
-    /// Marks the versions after this one as rolled back, because an operator has gone back past
-    /// them.
+    /// Marks the versions after version `number` as rolled back, because an operator has rolled
+    /// back to that version.
     fn pass_over(&mut self, id: &StageId, number: u32) {
         for retired in self.retired.get_mut(id).into_iter().flatten() {
             if retired.version.number() > number && retired.reason == Retirement::Replaced {
@@ -360,7 +360,7 @@ impl Versions {
     }
 
     /// Adopts the versions of another configuration, and retires those that it replaces. `renamed`
-    /// lists the old and the new name of renamed stages.
+    /// lists renamed stages, each with its old and its new name.
     pub fn replace(
         &mut self,
         published: HashMap<StageId, Published>,
@@ -381,7 +381,8 @@ impl Versions {
                 old.end_rollout(TrialEnd::Superseded);
             }
             new.ended.clone_from(&old.ended);
-            // A version that was only configured again is not worth going back to.
+            // If the component and its configuration are the same, a rollback to the old version
+            // would change nothing.
             if !old.is_same_as(new) {
                 let reason = if old.active.is_failing() {
                     Retirement::Failed
@@ -393,7 +394,7 @@ impl Versions {
         }
     }
 
-    /// Renames a stage. From now on, its retired versions restart under the new name.
+    /// Renames a stage. From now on, its retired versions are restarted under the new name.
     fn rename(&mut self, former: &StageId, now: StageId) {
         if let Some(mut retired) = self.retired.remove(former) {
             for one in &mut retired {
@@ -407,7 +408,7 @@ impl Versions {
         }
     }
 
-    /// Moves the retired versions to the engine of `loader`. Their code is loaded only when a
+    /// Moves the retired versions to the engine of `loader`. Their code is not loaded until a
     /// rollback needs it.
     pub fn move_retired(&mut self, loader: &Loader) {
         for (id, retired) in &mut self.retired {
@@ -440,7 +441,7 @@ impl Versions {
         let now = self.published.get(id);
         let active = now.map(|now| now.active.number());
         let retired = self.retired.entry(id.to_owned()).or_default();
-        // A version that is in service again is not retired.
+        // A version that is in service again is no longer a retired version.
         retired.retain(|one| Some(one.version.number()) != active);
         // The code is freed once no worker runs it, unless a version in service uses the same code.
         let plugin = old.active.plugin().released();

@@ -1,28 +1,29 @@
 //! Circuit breaker: determines when a failing plugin is no longer called, and when it is tried
 //! again.
 //!
-//! Shared by the workers without a lock: it has only atomics, and they are accessed only when the
-//! plugin is to be called. Owned by `version`; when it opens, `control` rolls back to an earlier
-//! version.
+//! Shared by the workers without a lock. It consists of atomics, which a worker accesses only when
+//! it is about to call the plugin. Owned by `version`; when the breaker opens, `control` rolls back
+//! to an earlier version.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Pause after the breaker first opens.
+/// First pause after the breaker opens.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// Maximum pause. The pause doubles with each attempt that fails.
+/// Maximum pause. The pause doubles with each probe that fails.
 const MAX_PAUSE: Duration = Duration::from_mins(1);
 
 /// Circuit breaker of one version, over all workers.
 #[derive(Debug)]
 pub(super) struct Breaker {
-    /// Number of faults within `window` that opens the breaker.
+    /// Number of faults within `window` that open the breaker.
     max_faults: u64,
     window: Duration,
     epoch: Instant,
-    /// Start of the current window, in milliseconds since `epoch`, and the number of faults in it.
+    /// Start of the current window, in milliseconds since `epoch`. `faults` counts the faults in
+    /// the window.
     began: AtomicU64,
     faults: AtomicU64,
     /// Milliseconds since `epoch` after which one request may try the plugin; 0 if the breaker is
@@ -34,11 +35,11 @@ pub(super) struct Breaker {
 /// Whether a request may call the plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Admission {
-    /// Yes.
+    /// The request may call the plugin.
     Call,
-    /// Yes, as an attempt to find out whether the plugin works again.
+    /// The request may call the plugin, to find out whether it works again.
     Probe,
-    /// No, the plugin had too many faults.
+    /// The request may not call the plugin, which had too many faults.
     Refuse,
 }
 
@@ -65,8 +66,8 @@ impl Breaker {
         if now < retry_at {
             return Admission::Refuse;
         }
-        // One of the concurrent requests tries the plugin. The others are refused until it succeeds
-        // or the next pause ends.
+        // Only one of the concurrent requests tries the plugin. The others are refused until that
+        // request succeeds or the next pause ends.
         let next = now + self.pause.load(Ordering::Relaxed).max(1);
         let won = self
             .retry_at
@@ -79,7 +80,7 @@ impl Breaker {
         }
     }
 
-    /// Records a fault. Returns whether it has opened the breaker.
+    /// Records a fault. Returns whether this fault opened the breaker.
     pub(super) fn failed(&self, admission: Admission) -> bool {
         let now = self.now();
         if admission == Admission::Probe {
@@ -100,7 +101,8 @@ impl Breaker {
         self.open()
     }
 
-    /// Opens the breaker, whatever the number of faults. Returns whether it was closed.
+    /// Opens the breaker, whatever the number of faults. Returns whether the breaker was closed
+    /// before.
     pub(super) fn open(&self) -> bool {
         if self.is_open() {
             return false;
@@ -112,7 +114,7 @@ impl Breaker {
             .is_ok()
     }
 
-    /// Closes the breaker after an attempt that succeeded.
+    /// Closes the breaker after a probe that succeeded.
     pub(super) fn close(&self) {
         self.faults.store(0, Ordering::Relaxed);
         self.retry_at.store(0, Ordering::Relaxed);
@@ -123,7 +125,7 @@ impl Breaker {
         self.retry_at.load(Ordering::Relaxed) != 0
     }
 
-    /// Returns the milliseconds since `epoch`, but never 0, which means that the breaker is closed.
+    /// Returns the milliseconds since `epoch`, plus one: 0 means that the breaker is closed.
     fn now(&self) -> u64 {
         millis(self.epoch.elapsed()) + 1
     }
@@ -181,7 +183,7 @@ mod tests {
         assert!(!breaker.is_open());
     }
 
-    /// If the request of an attempt never ends, another attempt follows.
+    /// If a probe never ends, another one follows after the pause.
     #[tokio::test(start_paused = true)]
     async fn a_probe_that_never_ends_is_followed_by_another() {
         let breaker = Breaker::new(1, Duration::from_secs(10));

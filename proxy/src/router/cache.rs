@@ -1,16 +1,16 @@
-//! Cache of reusable decisions: a tree of what the plugin read or asked, and of the values that it
-//! found.
+//! Cache of reusable decisions: a tree of the reads and questions of a plugin, and of the values
+//! that they returned.
 //!
-//! The host sees every read of a plugin, so it can tell what a decision depends on (like Open
+//! The host sees every read of a plugin, so it can determine what a decision depends on (as in Open
 //! vSwitch's megaflow cache, but for HTTP heads). An inner node is a read, with one branch for each
-//! value seen so far; a leaf is a decision. A request walks down the tree with its own values. If
-//! it reaches a leaf, the plugin could not distinguish it from the request that the decision was
-//! made for, and no guest code runs.
+//! value seen so far; a leaf is a decision. At each node, a request follows the branch of its own
+//! value. If it reaches a leaf, the plugin could not distinguish it from the request that the
+//! decision was made for, so the decision is reused and no guest code runs.
 //!
-//! The next read depends only on the values read before it, so requests with the same values walk
-//! the same path. The reads therefore need no canonical order. The cache is bounded in entries and
-//! bytes. When it is full, a decision that was not used recently is evicted (the CLOCK algorithm).
-//! Owned by `router`, one for each worker and version.
+//! Which read comes next depends only on the values read before it, so requests with the same
+//! values follow the same path. The reads therefore need no canonical order. The numbers of entries
+//! and bytes are bounded. When the cache is full, a decision that was not used recently is evicted
+//! (the CLOCK algorithm). Owned by `router`, one for each worker and version.
 
 mod value;
 
@@ -35,7 +35,7 @@ pub(super) struct Limits {
     pub(super) entry_bytes: usize,
 }
 
-/// Default limits: room for the hosts of a large site, times their variants, which takes some
+/// Default limits: room for the hosts of a large site, times the variants of each, which take some
 /// megabytes.
 const LIMITS: Limits = Limits {
     entries: 16 * 1024,
@@ -43,24 +43,24 @@ const LIMITS: Limits = Limits {
     entry_bytes: 256 << 10,
 };
 
-/// Size of a node in addition to its value: its slot, its entry in its parent's table, and the
-/// allocator's overhead.
+/// Size of a node in addition to its value: the node's slot, its entry in its parent's table, and
+/// the allocator's overhead.
 const NODE_COST: usize = size_of::<Option<Node>>() + 64;
 
-/// Minimum capacity at which a table is worth shrinking.
+/// Minimum capacity of a table that is worth shrinking.
 const MIN_SHRINK: usize = 64;
 
 /// The decision tree.
 #[derive(Debug)]
 pub(super) struct Cache {
     limits: Limits,
-    /// Randomly keyed, so that clients cannot choose values that collide.
+    /// Hasher with random keys, so that clients cannot choose values that collide.
     hasher: ValueHasher,
     nodes: Vec<Option<Node>>,
     /// Indices in `nodes` that are None.
     free: Vec<Id>,
     root: Option<Id>,
-    /// Every leaf in no particular order, and the position of the clock's hand.
+    /// Every leaf, in no particular order. `hand` is the position of the CLOCK algorithm's hand.
     leaves: Vec<Id>,
     hand: usize,
     bytes: usize,
@@ -68,11 +68,11 @@ pub(super) struct Cache {
     value: Vec<u8>,
 }
 
-/// Hashes values with random keys, different for each cache.
+/// Hasher of values, with different random keys for each cache.
 #[derive(Debug)]
 struct ValueHasher {
     random: RandomState,
-    /// Keys for short values, which most answers to questions are.
+    /// Keys for hashing short values. Most answers to questions are short.
     keys: [u64; 2],
 }
 
@@ -103,9 +103,9 @@ type Id = u32;
 
 #[derive(Debug)]
 struct Node {
-    /// None for the root.
+    /// Node above this one; None for the root.
     parent: Option<Id>,
-    /// Value of the parent's read on this branch, and its hash; empty for the root.
+    /// Value of the parent's read that leads to this node; empty for the root. `hash` is its hash.
     value: Box<[u8]>,
     hash: u64,
     content: Content,
@@ -120,15 +120,15 @@ enum Content {
     },
     Leaf {
         decision: Rc<Decision>,
-        /// Whether it was used since the clock's hand last passed it.
+        /// Whether the decision was used since the clock's hand last passed it.
         recent: bool,
         /// Index into `leaves`.
         place: usize,
     },
 }
 
-/// Error if the plugin read something else after the same values, or made another decision: it is
-/// not as cacheable as it claims.
+/// Error: after the same values, the plugin read something else or made another decision. It is
+/// less cacheable than it claims.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Inconsistent;
 
@@ -153,7 +153,8 @@ impl Cache {
         }
     }
 
-    /// Returns the decision about a request that the plugin could not distinguish from this one.
+    /// Returns the cached decision for a request that the plugin could not distinguish from this
+    /// one, if any.
     pub(super) fn find(&mut self, facts: &mut Facts<'_>) -> Option<&Rc<Decision>> {
         let leaf = self.walk(facts)?;
         match &mut node_mut(&mut self.nodes, leaf).content {
@@ -197,7 +198,7 @@ impl Cache {
         if cost > self.limits.entry_bytes.min(self.limits.bytes) || self.limits.entries == 0 {
             return Ok(());
         }
-        // Evict before the walk, since eviction may remove nodes of this very path.
+        // Evict before following the path, since eviction can remove nodes on it.
         while self.leaves.len() >= self.limits.entries || self.bytes + cost > self.limits.bytes {
             self.evict();
         }
@@ -206,7 +207,7 @@ impl Cache {
         let mut hash = 0;
         self.value.clear();
         for read in reads {
-            // Once a node is missing, all further ones are missing, too.
+            // If one node of the path is missing, all nodes below it are missing as well.
             let id = at.unwrap_or_else(|| {
                 let content = Content::Read {
                     read: read.clone(),
@@ -247,7 +248,7 @@ impl Cache {
         }
     }
 
-    /// Removes the decision that a request like this one would get.
+    /// Removes the cached decision that a request like this one would receive.
     pub(super) fn forget(&mut self, facts: &mut Facts<'_>) {
         if let Some(leaf) = self.walk(facts) {
             self.remove(leaf);
@@ -302,7 +303,7 @@ impl Cache {
         }
     }
 
-    /// Removes a leaf, and every node above it that has no other branch.
+    /// Removes a leaf, and every node above it that has no other branch left.
     fn remove(&mut self, leaf: Id) {
         if let Content::Leaf { place, .. } = node(&self.nodes, leaf).content {
             self.leaves.swap_remove(place);
@@ -325,7 +326,7 @@ impl Cache {
                 if let Ok(entry) = branches.find_entry(removed.hash, |&branch| branch == id) {
                     entry.remove();
                 }
-                // A table keeps its largest capacity, so it has to be shrunk explicitly.
+                // A hash table never shrinks by itself, so it has to be shrunk explicitly.
                 if branches.capacity() > MIN_SHRINK.max(4 * branches.len()) {
                     branches.shrink_to(2 * branches.len(), |&id| node(nodes, id).hash);
                 }
@@ -338,7 +339,7 @@ impl Cache {
         }
     }
 
-    /// Changes the branches of a read, with access to all other nodes.
+    /// Calls `change` with mutable access to a read's branches and shared access to all nodes.
     fn change_branches<T: Default>(
         &mut self,
         id: Id,
@@ -356,7 +357,7 @@ impl Cache {
     }
 }
 
-/// Returns the node of an identifier, which must not be that of a removed node.
+/// Returns the node with this index. The node must not have been removed.
 fn node(nodes: &[Option<Node>], id: Id) -> &Node {
     nodes[id as usize].as_ref().expect("a live node")
 }
@@ -385,7 +386,7 @@ fn name_cost(read: &Read) -> usize {
     read.name().len()
 }
 
-/// Returns the number of bytes that a decision takes.
+/// Returns the number of bytes that a decision occupies.
 fn cost_of(decision: &Decision) -> usize {
     let answer = match &decision.route {
         Route::Respond(answer) => {
@@ -405,7 +406,7 @@ fn cost_of(decision: &Decision) -> usize {
         + answer
 }
 
-/// Size of a field in addition to its octets: its element of a list, and the allocator's overhead.
+/// Size of a field in addition to its octets: its list element and the allocator's overhead.
 const FIELD_COST: usize = 96;
 
 fn field_cost(edit: &Edit) -> usize {

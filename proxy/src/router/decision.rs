@@ -1,6 +1,6 @@
-//! The result of a router: its plugins' decisions, and how they were reached.
+//! The result of a router: the combined decision of its plugins, and how it was reached.
 //!
-//! Contains plain values. Created by `local_version` and `router`, read by `request`.
+//! Contains plain values. Created by `local_version` and `router`; read by `request`.
 
 use std::rc::Rc;
 
@@ -10,14 +10,14 @@ use crate::plugin::{Decision, Fault};
 /// A router's decision about one request, and its origin.
 #[derive(Debug)]
 pub struct RouterDecision {
-    /// The combined decision of all stages, with its questions answered, or the fault of a stage
-    /// whose `on_fault` is `reject`.
+    /// The combined decision of all stages, with the answers to its questions filled in, or the
+    /// fault of a stage whose `on_fault` is `reject`.
     ///
-    /// [`Route::Next`](crate::plugin::Route::Next) if no stage has named a backend.
+    /// The route is [`Route::Next`](crate::plugin::Route::Next) if no stage has named a backend.
     pub decision: Result<Rc<Decision>, Fault>,
     /// Whether the decisions of all stages that were consulted came from the cache.
     pub cached: bool,
-    /// The kind of the last fault of a stage, even if the request was routed.
+    /// The kind of the last fault of a stage, if any, even if the request was routed.
     pub fault: Option<&'static str>,
     /// Set if the request can wait for an instance and then be routed. In that case `decision` is
     /// [`Fault::Starting`].
@@ -36,7 +36,7 @@ pub struct StageDecision {
     pub decision: Result<Rc<Decision>, Fault>,
     /// Whether the decision came from the cache.
     pub cached: bool,
-    /// As in [`RouterDecision`].
+    /// Same as [`RouterDecision::wait`].
     pub wait: Option<Wait>,
     pub(super) by: Decider,
 }

@@ -1,4 +1,4 @@
-//! Instances that are created off the worker thread, and the requests that wait for one.
+//! Instances that are created off the worker thread, and the requests that wait for them.
 //!
 //! Owned by `local_version`, which decides where an instance is created.
 
@@ -12,38 +12,39 @@ use super::progress::Progress;
 use super::version::{Version, WorkerEventKind};
 use crate::plugin::{Fault, Instance};
 
-/// Maximum number of instances of one version that are created at one time for one worker.
+/// Maximum number of instances of one version that are being created at one time for one worker.
 const MAX_CREATING: usize = 2;
 
-/// Maximum number of requests of one worker that wait for an instance; `on_fault` applies to
-/// further ones.
+/// Maximum number of requests of one worker that wait for an instance; `on_fault` applies to any
+/// further requests.
 const MAX_WAITING: usize = 1024;
 
-/// An instance, or the reason why there is none.
+/// An instance, or the reason why it could not be created.
 type Created = Result<Instance, Fault>;
 
-/// The instances of a version that are created for one worker, and the requests that wait for them.
+/// The instances of a version that are being created for one worker, and the requests that wait for
+/// them.
 #[derive(Debug, Default)]
 pub(super) struct InstanceQueue {
     /// Number of instances that are being created.
     creating: usize,
-    /// Waiting requests; first come, first served.
+    /// Waiting requests, served in the order of arrival.
     waiting: VecDeque<oneshot::Sender<Created>>,
     /// Whether no more instances will be delivered.
     is_closed: bool,
 }
 
-/// A request's place in the queue for its own instance.
+/// A request's position in the queue for an instance.
 #[derive(Debug)]
 pub struct Wait {
     pub(super) version: Arc<Version>,
     pub(super) admission: Admission,
-    /// Boxed, since hardly any request waits.
+    /// Boxed to keep this type small, since few requests wait.
     pub(super) progress: Box<Progress>,
     created: oneshot::Receiver<Created>,
 }
 
-/// An instance for the request that waited for it.
+/// An instance, or the error of its creation, for the request that waited for it.
 #[derive(Debug)]
 pub struct Supplied {
     pub(super) version: Arc<Version>,
@@ -54,10 +55,10 @@ pub struct Supplied {
 
 impl Wait {
     /// Waits until the instance is ready, at most as long as an instance may take to start. Returns
-    /// None if the version has left the worker: another version has to be called then.
+    /// None if the worker no longer has the version: then another version has to be called.
     ///
     /// # Cancel safety
-    /// Dropping the future leaves the queue.
+    /// Dropping the future removes the request from the queue.
     pub async fn end(self) -> Option<Supplied> {
         let created = tokio::time::timeout(self.version.longest_start(), self.created).await;
         let created = match created {
@@ -79,13 +80,13 @@ impl InstanceQueue {
         self.creating > 0 && !self.is_closed
     }
 
-    /// Drops all waiting requests from the queue, because the frontend is gone.
+    /// Removes all waiting requests from the queue, because the frontend is gone.
     pub(super) fn close(&mut self) {
         self.is_closed = true;
         self.waiting.clear();
     }
 
-    /// Requests an instance, unless enough are being created.
+    /// Requests an instance, unless enough instances are already being created.
     pub(super) fn request_instance(&mut self, version: &Version, worker: usize) {
         let is_enough = self.is_closed || self.creating == MAX_CREATING;
         if !is_enough && version.notify(WorkerEventKind::NeedsInstance(worker)) {
@@ -120,7 +121,7 @@ impl InstanceQueue {
     pub(super) fn hand_out(&mut self, mut created: Created) -> Option<Created> {
         if let Err(fault) = &created {
             for waiting in self.waiting.drain(..) {
-                // The request may have gone.
+                // Sending fails if the request is already gone.
                 let _ = waiting.send(Err(fault.clone()));
             }
             return Some(created);
@@ -134,7 +135,7 @@ impl InstanceQueue {
         Some(created)
     }
 
-    /// Requests instances for the requests that still wait.
+    /// Requests instances for the requests that are still waiting.
     pub(super) fn request_for_waiting(&mut self, version: &Version, worker: usize) {
         self.waiting.retain(|waiting| !waiting.is_closed());
         while self.creating < MAX_CREATING.min(self.waiting.len()) {

@@ -1,7 +1,7 @@
 //! One version of a plugin in one worker: its instance, and the cache of its decisions.
 //!
-//! Decides when a new instance is created, and where: on this thread only if creation is known to
-//! take almost no time. Used by `router`.
+//! Decides when a new instance is created, and where: on the worker thread only if creation is
+//! known to take almost no time. Used by `router`.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::telemetry::RequestId;
 
 /// Pause before the next attempt after an instance could not be created.
 const FIRST_RETRY_PAUSE: Duration = Duration::from_millis(10);
-/// Maximum pause. The pause doubles with each failure.
+/// Maximum pause. The pause doubles with each failed attempt.
 const MAX_RETRY_PAUSE: Duration = Duration::from_secs(5);
 
 /// A version in one worker.
@@ -30,11 +30,11 @@ pub(super) struct LocalVersion {
     version: Arc<Version>,
     worker: usize,
     instance: Option<Instance>,
-    /// Cacheability that `configure` of the current or the previous instance has returned.
+    /// Cacheability that the most recent `configure` returned.
     cacheability: Option<Cacheability>,
-    /// Instances that are created off the worker thread.
+    /// Queue for instances that are created off the worker thread.
     queue: InstanceQueue,
-    /// Whether the last call left its instance with too many handles.
+    /// Whether the plugin kept too many handles in the last call.
     has_leaked: bool,
     cache: Cache,
     retry: Retry,
@@ -81,7 +81,8 @@ impl LocalVersion {
         let version = &self.version;
         let facts = &mut Facts::of(request, version.questions(), version.backends());
         if let Some(decision) = self.cache.find(facts) {
-            // A timeout of this request must not fail the requests that are still waiting.
+            // Pass on only an instance. An error may be a timeout of this request alone, which must
+            // not fail the requests that are still waiting.
             let unused = supplied.filter(|unused| unused.created.is_ok());
             if let Some(Ok(instance)) =
                 unused.and_then(|unused| self.queue.hand_out(unused.created))
@@ -104,7 +105,7 @@ impl LocalVersion {
         decided
     }
 
-    /// Calls the plugin unless it had too many faults.
+    /// Calls the plugin unless the circuit breaker refuses it.
     fn call_if_allowed(
         &mut self,
         request: &mut Request<'_>,
@@ -150,7 +151,7 @@ impl LocalVersion {
                     reports.fault(&self.version, &Fault::HandleLeak, request.id);
                 }
             }
-            // Not the plugin's fault, unless its last start failed.
+            // A missing instance is not the plugin's fault, unless its last start failed.
             Err(fault @ Fault::Starting) if !self.retry.has_failed() => counters.failed(fault),
             Err(fault) => {
                 counters.failed(fault);
@@ -197,7 +198,8 @@ impl LocalVersion {
         self.queue.close();
     }
 
-    /// Takes the idle instance, or creates one. [`Fault::Starting`] while one is created elsewhere.
+    /// Takes the idle instance, or creates one. Returns [`Fault::Starting`] while an instance is
+    /// being created off the worker thread.
     fn instance(&mut self) -> Result<Instance, Fault> {
         if let Some(instance) = self.instance.take() {
             return Ok(instance);
@@ -213,7 +215,8 @@ impl LocalVersion {
         }
         if self.version.is_quick() {
             let created = self.version.instantiate_on_worker();
-            // The attempt may have shown that the version does not start quickly.
+            // The attempt may have shown that the version starts slowly. Then request an instance
+            // from another thread.
             if created.is_ok() || self.version.is_quick() {
                 self.note_start(&created);
                 return created;
@@ -247,7 +250,7 @@ impl LocalVersion {
         if inserted.is_ok() {
             return;
         }
-        // The cached decisions may be just as wrong as the new one.
+        // The decisions in the cache may be as wrong as the new one.
         self.cache.clear();
         if let Some(more) = reports.admit("inconsistent") {
             tracing::warn!(
@@ -264,7 +267,7 @@ impl LocalVersion {
     }
 }
 
-/// Spaces out attempts to instantiate a plugin that cannot be instantiated.
+/// Spaces out attempts to create an instance after failures.
 #[derive(Debug, Default)]
 struct Retry {
     pause: Duration,

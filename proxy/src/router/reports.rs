@@ -1,4 +1,4 @@
-//! Log lines about a plugin's faults, each kind at most once a second.
+//! Log lines about a plugin's faults. Each kind is logged at most once a second.
 //!
 //! Used by `router` and `local_version`.
 
@@ -21,13 +21,13 @@ pub(super) struct Reports(Vec<Report>);
 struct Report {
     kind: &'static str,
     last: Instant,
-    /// Number of faults since then that were not logged.
+    /// Number of faults that were not logged since the last log line.
     skipped: u64,
 }
 
 impl Reports {
-    /// Counts a fault of this kind. Returns the number of faults that were skipped since the last
-    /// log line; None if this fault is to be skipped as well.
+    /// Counts a fault of this kind. If it is to be logged, returns the number of faults that were
+    /// skipped since the last log line; otherwise None.
     pub(super) fn admit(&mut self, kind: &'static str) -> Option<u64> {
         let now = Instant::now();
         let Some(report) = self.0.iter_mut().find(|report| report.kind == kind) else {
@@ -46,7 +46,7 @@ impl Reports {
         Some(std::mem::take(&mut report.skipped))
     }
 
-    /// Logs a fault on this request, with the guest's backtrace.
+    /// Logs a fault that occurred on this request, with the guest's backtrace.
     pub(super) fn fault(&mut self, version: &Version, fault: &Fault, request: Option<u64>) {
         let Some(more) = self.admit(fault.kind()) else {
             return;

@@ -1,8 +1,9 @@
-//! Results of a rollout: how often its version was called, and where its decisions differed.
+//! Results of a rollout: how often the version under rollout was called, and where its decisions
+//! differed.
 //!
 //! There is one [`Results`] for all workers, with separate counters for each. It outlives the
-//! rollout, so that the results of a trial can be inspected after its end. Written by `router`,
-//! read by `admin`.
+//! rollout, so that the results of a trial can be inspected after the trial has ended. Written by
+//! `router`, read by `admin`.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -29,7 +30,8 @@ pub struct Results {
     /// Fields and query parameters whose values are omitted from examples.
     redact: Vec<HeaderName>,
     counts: Box<[Counts]>,
-    /// Examples. Workers never wait for the lock: if it is taken, the worker drops its example.
+    /// Examples of differing decisions. Workers never wait for the lock: if another thread holds
+    /// it, the worker drops its example.
     examples: Mutex<Vec<Example>>,
 }
 
@@ -45,26 +47,26 @@ struct Counts {
 /// Results of a rollout so far, over all workers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// Number of requests on which the version was called.
+    /// Number of requests for which the version was called.
     pub called: u64,
-    /// Number of requests on which the active version decided differently; counted only for a
+    /// Number of requests for which the active version decided differently; counted only for a
     /// mirrored version.
     pub differing: u64,
-    /// Number of requests on which the version failed. With a canary, the active version decided
-    /// about them.
+    /// Number of requests for which the version failed. With a canary, the active version then
+    /// decided.
     pub failed: u64,
-    /// The first requests with different decisions.
+    /// The first requests for which the decisions differed.
     pub examples: Vec<Example>,
 }
 
-/// A request on which two versions decided differently.
+/// A request for which two versions decided differently.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Example {
-    /// Its method.
+    /// Method of the request.
     pub method: String,
-    /// Its path and query, without the values of redacted parameters.
+    /// Path and query of the request, without the values of redacted parameters.
     pub target: String,
-    /// Its fields, without the values of redacted ones.
+    /// Fields of the request, without the values of redacted ones.
     pub fields: Vec<(String, Option<String>)>,
     /// Description of the active version's decision.
     pub active: String,
@@ -110,7 +112,8 @@ impl Results {
         }
     }
 
-    /// Records a decision on a mirrored request, and compares it with the active version's.
+    /// Records a decision on a mirrored request, and compares it with the active version's
+    /// decision.
     pub(super) fn compare(
         &self,
         worker: usize,
@@ -119,7 +122,7 @@ impl Results {
         candidate: &Answer,
     ) {
         self.record(worker, candidate);
-        // Two faults count as the same, since their texts may differ.
+        // Two faults count as the same, since their messages can differ.
         let is_same = match (active, candidate) {
             (Ok(active), Ok(candidate)) => active == candidate,
             (Err(_), Err(_)) => true,
@@ -158,7 +161,7 @@ impl Results {
         redacted.any(|redacted| redacted.as_str().eq_ignore_ascii_case(name))
     }
 
-    /// Formats a target for display. Query parameters are redacted like fields.
+    /// Formats a target for display. Query parameters are redacted in the same way as fields.
     fn target(&self, target: &[u8]) -> String {
         let target = String::from_utf8_lossy(target);
         let Some((path, query)) = target.split_once('?') else {
@@ -186,7 +189,7 @@ impl Results {
         decision.route.describe() + &self.describe_changes(decision)
     }
 
-    /// Describes the changes without the values of fields, which may be secrets.
+    /// Describes the changes of a decision, without the values of fields, which may be secrets.
     fn describe_changes(&self, decision: &Decision) -> String {
         let edits = &decision.edits;
         let fields = |edits: &[Edit], of: &'static str| {
@@ -220,7 +223,7 @@ impl Results {
     }
 }
 
-/// Cuts a text to [`MAX_VALUE`] characters.
+/// Cuts a string to [`MAX_VALUE`] characters.
 fn shorten(text: &str) -> String {
     match text.char_indices().nth(MAX_VALUE) {
         Some((end, _)) => format!("{}...", &text[..end]),

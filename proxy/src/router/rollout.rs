@@ -1,5 +1,5 @@
-//! The gradual rollout of a version in parallel to the active one: requests are mirrored to it, or
-//! it decides for a share of the clients.
+//! The gradual rollout of a version alongside the active one. Either requests are mirrored to the
+//! new version, or it decides for a share of the clients.
 //!
 //! There is one [`Rollout`] for all workers. Started and ended by the module `crate::rollout`; used
 //! by `router`.
@@ -12,7 +12,7 @@ use http::HeaderName;
 use super::results::Results;
 use super::version::Version;
 
-/// Number of units in the whole, in which a share is counted.
+/// Number of units that make up 100 percent. A share is a number of these units.
 const WHOLE: u32 = 10_000;
 
 /// A version that is being rolled out.
@@ -27,9 +27,10 @@ pub struct Rollout {
 /// How a version is tested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// A share of the requests is mirrored to it. Its decisions are compared, but have no effect.
+    /// A share of the requests is mirrored to the version. Its decisions are compared, but have no
+    /// effect.
     Mirror,
-    /// It decides for a share of the clients.
+    /// The version decides for a share of the clients.
     Canary,
 }
 
@@ -38,7 +39,7 @@ pub enum Mode {
 pub struct Share(u32);
 
 impl Mode {
-    /// Returns the name for users, in flags, JSON and logs.
+    /// Returns the mode's name in flags, JSON and logs.
     pub fn name(self) -> &'static str {
         match self {
             Mode::Mirror => "shadow",
@@ -48,8 +49,8 @@ impl Mode {
 }
 
 impl Share {
-    /// Returns the share of a percentage, rounded to a hundredth; None if that is not from 0.01 to
-    /// 100.
+    /// Returns the share for a percentage, rounded to a hundredth of a percent. None if the result
+    /// is not from 0.01 to 100.
     pub fn of_percent(percent: f64) -> Option<Share> {
         let parts = (percent * f64::from(WHOLE) / 100.0).round();
         if !(1.0..=f64::from(WHOLE)).contains(&parts) {
@@ -68,8 +69,8 @@ impl Share {
         f64::from(self.0) * 100.0 / f64::from(WHOLE)
     }
 
-    /// Returns whether the next of a sequence of requests is part of the share; `sum` is the state
-    /// of the sequence.
+    /// Returns whether the next request of a sequence is part of the share; `sum` is the state of
+    /// the sequence.
     pub(super) fn takes_next(self, sum: &mut u32) -> bool {
         *sum += self.0;
         let takes = *sum >= WHOLE;
@@ -77,7 +78,7 @@ impl Share {
         takes
     }
 
-    /// Returns whether a client is part of the share. The clients are the same in every worker and
+    /// Returns whether a client is part of the share. The result is the same in every worker and
     /// every process. A larger share contains all clients of a smaller one.
     pub(super) fn takes_client(self, address: &str) -> bool {
         let mut hasher = DefaultHasher::new();
@@ -87,7 +88,7 @@ impl Share {
 }
 
 impl Rollout {
-    /// Creates a rollout to `workers`.
+    /// Creates a rollout with counters for `workers` workers.
     pub fn new(
         version: Arc<Version>,
         mode: Mode,

@@ -1,6 +1,6 @@
 //! One plugin of a frontend's router in one worker.
 //!
-//! Chooses the version that decides: the active one or a canary, each a `LocalVersion`. Called by
+//! Chooses which version decides: the active one or a canary, each a `LocalVersion`. Called by
 //! `router`.
 
 use std::rc::Rc;
@@ -46,8 +46,8 @@ struct LocalRollout {
 }
 
 impl Stage {
-    /// Creates the stage in `worker`, with an instance created elsewhere. Without an instance, or
-    /// once it is spent, the next request creates one.
+    /// Creates the stage in `worker`, with an instance that was created elsewhere. If there is
+    /// none, or once it is spent, the next request creates one.
     pub fn new(version: Arc<Version>, instance: Option<Instance>, worker: usize) -> Stage {
         Stage {
             active: LocalVersion::new(version, instance, worker),
@@ -57,7 +57,7 @@ impl Stage {
         }
     }
 
-    /// Applies a change.
+    /// Applies a change to the stage.
     pub fn apply(&mut self, change: Change) {
         match change {
             Change::Replace(version, instance) => self.replace(version, instance),
@@ -72,7 +72,7 @@ impl Stage {
         self.active = LocalVersion::new(version, Some(instance), self.active.worker());
     }
 
-    /// Drops its instances and its cached decisions.
+    /// Drops the stage's instances and cached decisions.
     pub fn retire(&mut self) {
         self.rollout = None;
         let version = Arc::clone(self.active.version());
@@ -115,7 +115,7 @@ impl Stage {
         versions.find(|local| Arc::ptr_eq(local.version(), version))
     }
 
-    /// Returns the name in the configuration.
+    /// Returns the stage's name in the configuration.
     pub fn name(&self) -> &str {
         &self.active.version().stage().name
     }
@@ -138,7 +138,8 @@ impl Stage {
         self.version().on_fault()
     }
 
-    /// Returns whether the plugin allows its decisions to be reused.
+    /// Returns whether the plugin allows its decisions to be reused; None before its first
+    /// instance.
     pub fn cacheability(&self) -> Option<Cacheability> {
         self.active.cacheability()
     }
@@ -148,11 +149,11 @@ impl Stage {
         &self.reads
     }
 
-    /// Decides about `request`: from the cache if the plugin could not distinguish it from an
-    /// earlier request, otherwise by calling the plugin. A fault is logged. After a fault of a
-    /// canary the active version decides.
+    /// Decides about `request`. Uses the cache if the plugin could not distinguish the request from
+    /// an earlier one; otherwise calls the plugin. Logs a fault. If a canary faults, the active
+    /// version decides.
     ///
-    /// `supplied` is what the request has waited for after an earlier call.
+    /// `supplied` is the instance that the request has waited for after an earlier call.
     pub fn decide(
         &mut self,
         request: &mut Request<'_>,
@@ -187,7 +188,7 @@ impl Stage {
         active
     }
 
-    /// Returns whether a canary has to decide about the request.
+    /// Returns whether the canary, if there is one, should decide about the request.
     fn takes(&mut self, request: &Request<'_>) -> bool {
         let Some(local) = &mut self.rollout else {
             return false;
@@ -197,13 +198,14 @@ impl Stage {
             return false;
         }
         match request.client.address.as_str() {
-            // Clients on a Unix socket cannot be distinguished.
+            // Clients on a Unix socket have no address to distinguish them, so a share of the
+            // requests is used.
             "" => rollout.share().takes_next(&mut local.sum),
             address => rollout.share().takes_client(address),
         }
     }
 
-    /// Lets the canary decide; None after a fault of the canary.
+    /// Returns the canary's decision; None after a fault of the canary.
     fn decide_by_canary(
         &mut self,
         request: &mut Request<'_>,
@@ -231,7 +233,8 @@ impl Stage {
         }
     }
 
-    /// Calls the mirrored version as well, without effect, if the request is part of the share.
+    /// Calls the mirrored version as well, if the request is part of its share. The result has no
+    /// effect on the request.
     fn mirror(&mut self, request: &mut Request<'_>, active: &StageDecision) {
         let Some(local) = &mut self.rollout else {
             return;
@@ -243,7 +246,8 @@ impl Stage {
         let mirrored = local
             .version
             .decide(request, None, &mut self.reads, &mut self.reports);
-        // A mirrored request does not wait for an instance; the next one will use it.
+        // A mirrored request does not wait for an instance. The next mirrored request will use the
+        // instance.
         if mirrored.wait.is_some() {
             return;
         }
@@ -251,14 +255,15 @@ impl Stage {
             self.reports.fault(rollout.version(), fault, request.id);
         }
         let worker = self.active.worker();
-        // The same question can have another number in the other version.
+        // Compare decisions with their answers filled in: the same question can have different
+        // numbers in the two versions.
         let own = resolved(&active.decision, self.active.version(), request);
         let other = resolved(&mirrored.decision, local.version.version(), request);
         let results = rollout.results();
         results.compare(worker, request.head, &own, &other);
     }
 
-    /// Removes the cached decisions of its versions about requests like this one.
+    /// Removes the cached decisions of the stage's versions for requests like this one.
     pub fn forget(&mut self, request: &mut Request<'_>) {
         self.active.forget(request);
         if let Some(local) = &mut self.rollout {
@@ -266,7 +271,7 @@ impl Stage {
         }
     }
 
-    /// Returns whether `version` is one of its versions.
+    /// Returns whether `version` is the active version or the one being rolled out.
     pub(super) fn has(&self, version: &Arc<Version>) -> bool {
         let candidate = self.rollout.as_ref().map(|local| &local.version);
         let mut versions = candidate.into_iter().chain([&self.active]);
@@ -282,19 +287,19 @@ impl Stage {
     }
 }
 
-/// A change to a stage while it serves.
+/// A change to a stage while it is in service.
 #[derive(Debug)]
 pub enum Change {
-    /// Another version becomes active, with this instance. Cached decisions of the old one are
-    /// dropped, and a rollout ends.
+    /// Another version becomes active, with this instance. The old version's cached decisions are
+    /// dropped, and any rollout ends.
     Replace(Arc<Version>, Instance),
-    /// A version is rolled out in parallel to the active one. Without an instance, the next request
-    /// for it creates one.
+    /// A version is rolled out alongside the active one. Without an instance, the next request for
+    /// it creates one.
     StartRollout(Arc<Rollout>, Option<Instance>),
-    /// The rollout ends: its version becomes active with its cached decisions, or is dropped.
+    /// The rollout ends. Its version becomes active and keeps its cached decisions, or is dropped.
     EndRollout(RolloutEnd),
-    /// An instance of a version that was created off the worker thread, or the reason for its
-    /// failure. The version may have been replaced in the meantime.
+    /// An instance that was created off the worker thread, or the reason for the failure, and its
+    /// version. The version may have been replaced in the meantime.
     Provide(Arc<Version>, Result<Instance, Fault>),
 }
 

@@ -1,6 +1,6 @@
 //! Counters of a version.
 //!
-//! Each worker has separate counters on separate cache lines; readers sum them up. Owned by
+//! Each worker has separate counters on separate cache lines, and readers add them up. Owned by
 //! `version`, written by `router`, read by the admin interface.
 
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use crate::config::StageId;
 use crate::plugin::{Fault, LineBudget};
 use crate::telemetry::{Countable, Counter, Ledger};
 
-/// Upper bounds of the histogram's buckets, in nanoseconds. One more bucket is above the last
-/// bound.
+/// Upper bounds of the histogram's buckets, in nanoseconds. An additional bucket counts the calls
+/// above the last bound.
 pub const BUCKETS: [u64; 14] = [
     1_000,
     2_000,
@@ -29,8 +29,8 @@ pub const BUCKETS: [u64; 14] = [
     100_000_000,
 ];
 
-/// Counters of every version of this process, including former ones, by the names of their
-/// frontends and stages.
+/// Counters of every version of this process, including former ones, keyed by frontend and stage
+/// name.
 static ALL: Ledger<2, Stats> = Ledger::new();
 
 /// Counters of one version.
@@ -51,12 +51,12 @@ pub(super) struct Counters {
     faults: [Counter; Fault::KINDS.len()],
 }
 
-/// The sum over all workers at one point in time.
+/// The sums over all workers at one point in time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Decisions that came from the cache.
     pub cached: u64,
-    /// Calls of the plugin, including faults.
+    /// Calls of the plugin, including those that ended in a fault.
     pub called: u64,
     /// Total time of these calls.
     pub nanoseconds: u64,
@@ -69,7 +69,7 @@ pub struct Totals {
 }
 
 impl Stats {
-    /// Creates and registers the counters of a version of this stage.
+    /// Creates and registers the counters of a version of stage `stage`.
     pub(super) fn of_version(stage: &StageId, workers: usize, lines: &LineBudget) -> Arc<Stats> {
         let stats = Arc::new(Stats::new(workers, lines));
         ALL.book([&stage.frontend, &stage.name], &stats);
@@ -83,8 +83,8 @@ impl Stats {
         }
     }
 
-    /// Returns the sums over every version that this process has had, by the names of its frontend
-    /// and its stage.
+    /// Returns the totals of every version that this process has had, with the names of its
+    /// frontend and its stage.
     pub fn of_all() -> Vec<([String; 2], Totals)> {
         ALL.totals()
     }

@@ -14,9 +14,9 @@ use crate::config::{DEFAULT_FAULT_WINDOW, DEFAULT_MAX_FAULTS, Isolation, OnFault
 use crate::plugin::{Backends, Environment, Fault, Instance, Plugin, Read, Request, Settings};
 use crate::questions::Questions;
 
-/// Longest time to create an instance on a worker thread. A slower instance is created off the
-/// worker thread. Until it is ready, `on_fault` applies to requests, or they wait for it if each
-/// request has its own instance.
+/// Longest time that creating an instance on a worker thread may take. A slower instance is created
+/// off the worker thread. Until it is ready, `on_fault` applies to requests, or, if each request
+/// has its own instance, they wait for it.
 const QUICK: Duration = Duration::from_millis(1);
 
 /// Number of consecutive failed starts after which a version is no longer called for a while.
@@ -29,7 +29,7 @@ pub struct Policy {
     pub isolation: Isolation,
     /// Where a request goes if the plugin fails on it.
     pub on_fault: OnFault,
-    /// Number of faults within `window` that take the version out of service.
+    /// Number of faults within `window` that suspend the version.
     pub max_faults: u32,
     /// Time window of `max_faults`.
     pub window: Duration,
@@ -42,15 +42,15 @@ pub struct VersionSpec {
     pub number: u32,
     /// The compiled component.
     pub plugin: Plugin,
-    /// Settings with which it runs.
+    /// Settings with which the plugin runs.
     pub settings: Settings,
-    /// How its instances are used.
+    /// How the version's instances are used, and how its faults are treated.
     pub policy: Policy,
-    /// The parts of the proxy that it can query.
+    /// The parts of the proxy that the plugin can query.
     pub environment: Environment,
     /// Number of workers, each with separate counters.
     pub workers: usize,
-    /// Origin of its file, for display.
+    /// Origin of the plugin's file, for display.
     pub source: String,
     /// Receives events that workers cannot handle by themselves; None if there is no receiver.
     pub events: Option<mpsc::UnboundedSender<WorkerEvent>>,
@@ -58,7 +58,7 @@ pub struct VersionSpec {
 
 impl VersionSpec {
     /// Returns the specification of a first version for one worker, with the default policy and no
-    /// receiver of events.
+    /// event receiver.
     pub fn new(plugin: Plugin, settings: Settings, environment: Environment) -> VersionSpec {
         VersionSpec {
             number: 1,
@@ -81,11 +81,11 @@ impl VersionSpec {
 /// An event that a worker cannot handle by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkerEvent {
-    /// The version's stage.
+    /// Stage of the version.
     pub stage: StageId,
-    /// The version's number.
+    /// Number of the version.
     pub number: u32,
-    /// The fault that occurred.
+    /// The event that occurred.
     pub kind: WorkerEventKind,
 }
 
@@ -108,20 +108,20 @@ pub struct Version {
     /// Whether the last instance was created [quickly](QUICK). Measured in processor time, since
     /// threads other than workers have low priority.
     is_quick: AtomicBool,
-    /// Number of consecutive instances that could not be created.
+    /// Number of consecutive failed attempts to create an instance.
     failed_starts: AtomicU32,
-    /// Questions that its first instance has defined.
+    /// Questions that the version's first instance defined.
     questions: OnceLock<Arc<Questions>>,
 }
 
 impl Version {
-    /// Creates a version and its first instance, which shows whether it starts and how long it
-    /// takes.
+    /// Creates a version and its first instance, which shows whether the plugin starts and how long
+    /// it takes.
     ///
     /// # Errors
     /// The plugin's fault while it was instantiated or configured.
     pub fn try_new(mut spec: VersionSpec) -> Result<(Version, Instance), Fault> {
-        // Pins the code in memory, since workers must not wait for a disk.
+        // Pin the code in memory, since workers must not wait for the disk.
         spec.plugin = spec.plugin.held(&spec.settings, &spec.environment)?;
         let version = Version {
             breaker: Breaker::new(spec.policy.max_faults, spec.policy.window),
@@ -136,22 +136,22 @@ impl Version {
         if version.is_quick() {
             return Ok((version, instance));
         }
-        // The first instance took longer because it touched code and memory for the first time, so
-        // measure a second one.
+        // The first instance may have been slow only because it touched code and memory for the
+        // first time, so measure a second one.
         drop(instance);
         let instance = version.create()?;
         Ok((version, instance))
     }
 
-    /// Returns the same version with another number: that of its publication.
+    /// Returns the same version with another number, which it receives when it is published.
     #[must_use]
     pub fn numbered(mut self, number: u32) -> Version {
         self.spec.number = number;
         self
     }
 
-    /// Returns the same version with its plugin on another engine, or released: for a version that
-    /// is not in service.
+    /// Returns the same version with another copy of its plugin, which is on another engine or
+    /// [released](Plugin::released). For a version that is not in service.
     #[must_use]
     pub fn with_plugin(&self, plugin: Plugin) -> Version {
         let policy = self.spec.policy;
@@ -169,7 +169,7 @@ impl Version {
         }
     }
 
-    /// Returns its number, counted from 1.
+    /// Returns the version's number, counted from 1.
     pub fn number(&self) -> u32 {
         self.spec.number
     }
@@ -179,7 +179,7 @@ impl Version {
         self.spec.plugin.name()
     }
 
-    /// Returns the questions that its instances define; none before the first instance.
+    /// Returns the questions that the version's instances define; empty before the first instance.
     #[inline]
     pub fn questions(&self) -> &Questions {
         static NONE: LazyLock<Questions> = LazyLock::new(Questions::default);
@@ -188,12 +188,12 @@ impl Version {
             .map_or(&*NONE, |questions| &**questions)
     }
 
-    /// Formats the value of a read of a request for display.
+    /// Formats for display the value that a read has for a request.
     pub fn show(&self, read: &Read, request: &mut Request<'_>) -> String {
         read.show(request, self.questions(), self.backends())
     }
 
-    /// Returns the backends that it can query.
+    /// Returns the backends that the plugin can query.
     #[inline]
     pub(super) fn backends(&self) -> &dyn Backends {
         &*self.spec.environment.backends
@@ -204,38 +204,39 @@ impl Version {
         &self.spec.plugin
     }
 
-    /// Returns the file's SHA-256, in hex.
+    /// Returns the SHA-256 of the plugin's file, in hex.
     pub fn sha256(&self) -> &str {
         self.spec.plugin.sha256()
     }
 
-    /// Returns the origin of its file, for display.
+    /// Returns the origin of the plugin's file, for display.
     pub fn source(&self) -> &str {
         &self.spec.source
     }
 
-    /// Returns the time of its creation.
+    /// Returns the time when the version was created.
     pub fn since(&self) -> SystemTime {
         self.since
     }
 
-    /// Returns its counters.
+    /// Returns the version's counters.
     pub fn stats(&self) -> &Stats {
         &self.stats
     }
 
-    /// Returns whether it had too many faults and is not called for now.
+    /// Returns whether the version had too many faults and is suspended.
     pub fn is_failing(&self) -> bool {
         self.breaker.is_open()
     }
 
-    /// Returns whether an instance can be created on a worker thread.
+    /// Returns whether instances start quickly enough to be created on a worker thread.
     pub fn is_quick(&self) -> bool {
         self.is_quick.load(Ordering::Relaxed)
     }
 
-    /// Creates and configures an instance. If creation is slow, the instance is also called once,
-    /// with `GET /` for `localhost`, since its first decision may be slow, too.
+    /// Creates and configures an instance. If starts are slow and instances are reused, the new
+    /// instance is also called once, with `GET /` for `localhost`, since a first decision may be
+    /// slow as well.
     ///
     /// Blocks for as long as `configure` may take: do not call on a worker thread.
     ///
@@ -252,8 +253,8 @@ impl Version {
     /// Creates and configures an instance on a worker thread, within the deadline of a decision.
     ///
     /// # Errors
-    /// The plugin's fault. If it [takes too long](Self::is_quick), create the instance on another
-    /// thread.
+    /// The plugin's fault. If the version is no longer [quick](Self::is_quick) then, create the
+    /// instance on another thread.
     pub(super) fn instantiate_on_worker(&self) -> Result<Instance, Fault> {
         let VersionSpec {
             plugin,
@@ -264,7 +265,8 @@ impl Version {
         let known = self.questions.get();
         let created = plugin.instantiate_on_worker(settings, environment, known);
         self.note_start(&created);
-        // An instance that takes too long here can still be created on another thread.
+        // A start that is only too slow for a worker thread is not counted, since it can still
+        // succeed on another thread.
         if created.is_ok() || self.is_quick() {
             self.count_start(&created);
         }
@@ -280,7 +282,8 @@ impl Version {
         } = &self.spec;
         let created = plugin.instantiate(settings, environment, self.questions.get());
         if let Ok(instance) = &created {
-            // If two first instances are created concurrently, either one's questions will do.
+            // If two first instances are created concurrently, the questions of the one that
+            // finishes first are kept.
             let _ = self.questions.set(Arc::clone(instance.questions()));
         }
         self.note_start(&created);
@@ -297,8 +300,8 @@ impl Version {
         self.is_quick.store(is_quick, Ordering::Relaxed);
     }
 
-    /// Counts failed starts. A version that cannot be started fails every request, so the breaker
-    /// opens even if there are few requests.
+    /// Counts consecutive failed starts and opens the breaker after too many. Such a version fails
+    /// every request, but with few requests the faults alone might not open the breaker.
     fn count_start(&self, created: &Result<Instance, Fault>) {
         let Err(fault) = created else {
             self.failed_starts.store(0, Ordering::Relaxed);
@@ -324,7 +327,7 @@ impl Version {
         self.spec.settings.configure_deadline
     }
 
-    /// Returns whether there is a receiver that creates instances off the worker threads.
+    /// Returns whether there is an event receiver, which creates instances off the worker threads.
     pub(super) fn has_maker(&self) -> bool {
         let events = self.spec.events.as_ref();
         events.is_some_and(|events| !events.is_closed())
@@ -381,7 +384,7 @@ impl Version {
         }
     }
 
-    /// Orders an instance for a worker that is starting, unless the worker can create one quickly
+    /// Requests an instance for a worker that is starting, unless the worker can create one quickly
     /// by itself.
     pub fn order_for(&self, worker: usize) {
         if !self.is_quick() {
@@ -389,7 +392,7 @@ impl Version {
         }
     }
 
-    /// Reports an event. Returns whether there is a receiver.
+    /// Reports an event. Returns whether there is a receiver for it.
     pub(super) fn notify(&self, kind: WorkerEventKind) -> bool {
         let event = WorkerEvent {
             stage: self.stage().clone(),

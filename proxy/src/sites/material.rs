@@ -15,8 +15,8 @@ use crate::transport::tls::{
     CertificateError, ClientAuthority, ClientPolicy, Identity, OcspError, Role,
 };
 
-/// Maximum length of a file. Certificate revocation lists are the longest, with megabytes at the
-/// largest authorities.
+/// Maximum length of a file. Certificate revocation lists are the longest files: those of the
+/// largest authorities have several megabytes.
 const MAX_FILE: u64 = 16 << 20;
 
 /// The contents of a site's files.
@@ -25,24 +25,24 @@ pub(super) struct Material {
     /// Certificates in the order of the configuration, each with the path of its file.
     pub(super) certificates: Vec<(Identity, PathBuf)>,
     pub(super) clients: ClientPolicy,
-    /// Digest of all files. If two digests are equal, nothing has changed.
+    /// Digest of all files. If two digests are equal, the files are the same.
     pub(super) digest: [u8; 32],
 }
 
-/// Reads the files of one site, and collects their mistakes.
+/// Reads the files of one site, and collects the mistakes in them.
 struct Reader<'a> {
     site: &'a str,
     now: SystemTime,
-    /// The material in force. Its certificates are accepted even after they have expired: a reload
-    /// that keeps one makes nothing worse.
+    /// The material in force. Its certificates are accepted even after they have expired, since a
+    /// reload that keeps such a certificate does no harm.
     known: Option<&'a Material>,
     digest: Sha256,
     mistakes: Vec<Mistake>,
 }
 
 impl Material {
-    /// Reads and checks the files; blocks while it does. The certificates of `known` are in force,
-    /// and may have expired.
+    /// Reads and checks the files; blocks meanwhile. `known` is the material in force, whose
+    /// certificates are accepted even if they have expired.
     pub(super) fn read(
         config: &config::Tls,
         known: Option<&Material>,
@@ -114,8 +114,8 @@ impl Reader<'_> {
         };
         match identity.clone().with_ocsp(&response?, self.now) {
             Ok(identity) => Some(identity),
-            // Clients refuse an outdated response but accept a missing one, so this certificate
-            // goes without.
+            // Clients refuse an outdated OCSP response but accept a missing one, so this
+            // certificate is used without a response.
             Err(OcspError::Outdated(_)) if is_known => Some(identity),
             Err(error) => {
                 let error = wrong(path, CertificateError::Ocsp(error));
@@ -160,7 +160,7 @@ impl Reader<'_> {
             }
             let lists = lists.get_or_insert_default();
             lists.extend_from_slice(&list);
-            // A file may lack its last newline, and the next one must start on a new line.
+            // A file can lack its last newline, and the next file must start on a new line.
             lists.push(b'\n');
         }
         policy(&ca, lists)
@@ -169,8 +169,8 @@ impl Reader<'_> {
     fn file(&mut self, place: Place, path: &Path) -> Option<Vec<u8>> {
         match read(path) {
             Ok(bytes) => {
-                // Each file's length goes first, so that different lists of files never yield the
-                // same bytes.
+                // Each file's length comes first, so that different lists of files never yield the
+                // same digest input.
                 self.digest.update((bytes.len() as u64).to_be_bytes());
                 self.digest.update(&bytes);
                 Some(bytes)
@@ -196,7 +196,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     let refuse = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
     let mut options = File::options();
     let options = options.read(true);
-    // Opening a FIFO would otherwise wait for a writer.
+    // Without `O_NONBLOCK`, opening a FIFO would wait for a writer.
     let file = options.custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
     let metadata = file.metadata()?;
     if metadata.is_dir() {

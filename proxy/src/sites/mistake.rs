@@ -1,4 +1,5 @@
-//! Mistakes in the files of a `[tls.NAME]`, and where the configuration names these files.
+//! Mistakes in the files of a `[tls.NAME]`, each with the key of the configuration that names the
+//! file.
 
 use std::fmt;
 use std::io;
@@ -11,7 +12,8 @@ use crate::transport::tls::{CertificateError, ServerTlsError};
 /// A file that cannot be used.
 #[derive(Debug, Error)]
 pub enum FileError {
-    /// The file cannot be read: it does not exist, or this user has no permission.
+    /// The file cannot be read, for example because it does not exist or this user has no
+    /// permission.
     #[error("{} cannot be read: {error}", path.display())]
     Read {
         /// The file.
@@ -43,21 +45,21 @@ pub enum FileError {
 /// The key in a `[tls.NAME]` that names a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// `certificate` of the certificate with this index.
+    /// `certificate` in the certificate entry with this index.
     Certificate(usize),
-    /// `key` of the certificate with this index.
+    /// `key` in the certificate entry with this index.
     Key(usize),
-    /// `ocsp` of the certificate with this index.
+    /// `ocsp` in the certificate entry with this index.
     Ocsp(usize),
     /// `client_certificates.ca`.
     Ca,
-    /// `client_certificates.crl`, the element with this index.
+    /// Element of `client_certificates.crl` with this index.
     Crl(usize),
     /// The table as a whole.
     Table,
 }
 
-/// A mistake in a site's files, and its place in the configuration.
+/// A mistake in a site's files, with the key of the configuration that names the file.
 #[derive(Debug, Error)]
 #[error("{error}")]
 pub struct Mistake {
@@ -80,7 +82,7 @@ impl Mistake {
 }
 
 impl FileError {
-    /// Returns advice on how to fix it. `user` is the user that reads the files, if the
+    /// Returns advice on how to fix the mistake. `user` is the user that reads the files, if the
     /// configuration names one.
     pub fn advice(&self, user: Option<&str>) -> Option<String> {
         use CertificateError as Error;
@@ -109,7 +111,8 @@ impl FileError {
         Some(advice.to_owned())
     }
 
-    /// Returns whether the same file can become usable later without a change to the configuration.
+    /// Returns whether the mistake can go away without a change to the configuration or to the
+    /// file's contents.
     pub(super) fn is_transient(&self) -> bool {
         match self {
             FileError::Read { .. } => true,
@@ -122,8 +125,8 @@ impl FileError {
 }
 
 impl Place {
-    /// Returns the path of keys below the table. `is_list` means that the certificates are elements
-    /// of `certificates`; `crls` is the number of revocation lists.
+    /// Returns the path of the key within the site's table. `is_list` means that the certificates
+    /// are elements of `certificates`; `crls` is the number of revocation lists.
     pub fn keys(self, is_list: bool, crls: usize) -> Vec<String> {
         let of = |index: usize, key: &str| {
             let element = is_list.then(|| format!("certificates[{index}]"));

@@ -23,11 +23,12 @@ struct PreparedSite {
     config: config::Tls,
     material: Material,
     issued: Option<Identity>,
-    /// The TLS servers. Those already in force come with the settings that they adopt on commit.
+    /// The TLS servers. Each server that is already in force comes with the settings that it adopts
+    /// on commit.
     mode_servers: Vec<(ModeServer, Option<StagedSettings>)>,
 }
 
-/// A site in force, from which the next one inherits what it can.
+/// A site in force, whose unchanged parts the new site of the same name reuses.
 struct Known {
     config: config::Tls,
     material: Material,
@@ -38,18 +39,19 @@ struct Known {
 /// Outcome of [`Sites::commit`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Committed {
-    /// They are in force.
+    /// The prepared sites are in force.
     InForce,
-    /// The sites in force have changed since: the new ones must be prepared again.
+    /// The sites in force have changed since the new ones were prepared, so they must be prepared
+    /// again.
     Stale,
 }
 
 impl Sites {
-    /// Reads the files of every `[tls.NAME]` that a bind of `config` names; blocks while it does.
+    /// Reads the files of every `[tls.NAME]` that a bind of `config` names; blocks meanwhile.
     /// Changes nothing.
     ///
     /// # Errors
-    /// Every mistake that was found.
+    /// All mistakes that were found.
     pub fn prepare(&self, config: &Config, now: SystemTime) -> Result<PreparedSites, Vec<Mistake>> {
         let (base, known) = self.known();
         let mut mistakes = Vec::new();
@@ -123,7 +125,7 @@ impl Sites {
         })
     }
 
-    /// Puts the prepared sites into force, in place of all others.
+    /// Puts the prepared sites into force. They replace all other sites.
     pub fn commit(&self, prepared: PreparedSites) -> Committed {
         let mut state = self.state();
         if state.generation != prepared.base {
@@ -152,7 +154,7 @@ impl Sites {
     }
 }
 
-/// Returns the sites that binds name, each with the modes of their frontends.
+/// Returns the names of the sites that binds use, each with the modes of the frontends that use it.
 fn named(config: &Config) -> BTreeMap<&str, Vec<Mode>> {
     let mut named: BTreeMap<&str, Vec<Mode>> = BTreeMap::new();
     for frontend in &config.frontends {

@@ -1,4 +1,4 @@
-//! Detection and adoption of certificates that change on disk.
+//! Detection and adoption of certificates that have changed on disk.
 
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -8,7 +8,7 @@ use super::mistake::{Mistake, Several};
 use super::{Sites, UnknownSite};
 use crate::config::Tls;
 
-/// Maximum number of attempts to read the files, when other changes interfere.
+/// Maximum number of attempts to read the files when other changes interfere.
 const MAX_ATTEMPTS: usize = 8;
 
 /// Outcome of a refresh of a site's files.
@@ -20,9 +20,10 @@ pub enum Refreshed {
     Replaced,
     /// The files cannot be used; the previous ones stay in force.
     Refused {
-        /// Why.
+        /// Reason why the files cannot be used.
         reason: String,
-        /// Whether the last call gave a different reason, or none.
+        /// Whether the reason differs from that of the previous refresh. Also `true` if that
+        /// refresh succeeded.
         is_news: bool,
         /// Whether the same files can become usable later.
         is_transient: bool,
@@ -30,7 +31,7 @@ pub enum Refreshed {
 }
 
 impl Sites {
-    /// Reads the files of a site again; blocks while it does.
+    /// Reads the files of a site again; blocks meanwhile.
     ///
     /// # Errors
     /// [`UnknownSite`].
@@ -77,8 +78,8 @@ impl Sites {
         })
     }
 
-    /// Stops stapling OCSP responses that clients would refuse. Returns the names of the sites that
-    /// had one.
+    /// Stops stapling OCSP responses that clients would refuse as outdated. Returns the names of
+    /// the sites that had such a response.
     pub fn drop_outdated_ocsp(&self, now: SystemTime) -> Vec<String> {
         let mut state = self.state();
         let mut changed = Vec::new();

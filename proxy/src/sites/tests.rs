@@ -1,4 +1,4 @@
-//! Tests with certificates that are added, changed and removed.
+//! Tests that add, change and remove certificates.
 
 use std::fs;
 use std::path::Path;
@@ -86,7 +86,7 @@ fn changed_files_are_adopted_once_they_match() {
     assert_eq!(fixture.commit(&fixture.site()), Committed::InForce);
     let server = fixture.sites.server("site", Mode::Http).unwrap();
     assert_eq!(fixture.refresh(), Refreshed::Unchanged);
-    // The new chain is in place before its key is.
+    // The new chain replaces the old one before its key does.
     fixture.issue("next", "two.test.tld");
     fs::rename(fixture.path("next.pem"), fixture.path("site.pem")).unwrap();
     for expected in [true, false] {

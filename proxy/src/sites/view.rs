@@ -1,4 +1,4 @@
-//! View of the certificates in force, for people.
+//! View of the certificates in force, for operators.
 
 use std::path::PathBuf;
 
@@ -8,9 +8,10 @@ use crate::transport::tls::{CertificateFacts, Identity};
 /// A site at one moment.
 #[derive(Debug, Clone)]
 pub struct SiteState {
-    /// NAME of its `[tls.NAME]`.
+    /// NAME in `[tls.NAME]`.
     pub name: String,
-    /// Certificates, the default first. Empty until the first one has been issued.
+    /// The site's certificates, with the default first. Empty until the first certificate has been
+    /// issued.
     pub certificates: Vec<CertificateState>,
 }
 
@@ -26,9 +27,9 @@ pub struct CertificateState {
 /// Origin of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CertificateSource {
-    /// It was read from this file.
+    /// The certificate was read from this file.
     File(PathBuf),
-    /// It was issued at run time.
+    /// The certificate was issued at run time.
     Issued,
 }
 

@@ -1,4 +1,4 @@
-//! Reads of entries, and manual changes to them.
+//! Reading of entries, and manual changes to them.
 
 use std::sync::{Arc, PoisonError};
 
@@ -9,7 +9,7 @@ use super::registry::Tables;
 use super::slot::Slot;
 
 impl Tables {
-    /// Returns the value of `key`.
+    /// Returns the value of `key` in a table.
     ///
     /// # Errors
     /// [`ChangeError::NoTable`], [`ChangeError::NoKey`].
@@ -25,8 +25,8 @@ impl Tables {
 
     /// Makes room for a [`change`](Self::change).
     ///
-    /// Once in a thousand changes this takes as long as loading the table; otherwise it takes no
-    /// time. Waits if another thread is making room.
+    /// About once in a thousand changes, this takes as long as loading the table; otherwise it
+    /// takes almost no time. Waits if another thread is making room.
     ///
     /// # Errors
     /// [`ChangeError::Refused`].
@@ -38,7 +38,7 @@ impl Tables {
         let Some(Slot { folding, .. }) = due() else {
             return Ok(());
         };
-        // Only one copy of a large table at a time.
+        // The lock ensures that only one copy of a large table is made at a time.
         let _held = folding.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(slot) = due() else {
             return Ok(());
@@ -59,8 +59,8 @@ impl Tables {
         Ok(())
     }
 
-    /// Changes the value of `key` until the file changes; None deletes the key. Takes some
-    /// microseconds, if there is [room](Self::fold).
+    /// Sets the value of `key`, or deletes the key if `value` is None. The change lasts until the
+    /// file changes. Takes some microseconds if there is [room](Self::fold).
     ///
     /// # Errors
     /// [`ChangeError`].
@@ -91,7 +91,8 @@ impl Tables {
                 let replaced = known.map_or(0, |old| key.len() + old.len()) as u64;
                 let grown = size - replaced + (key.len() + value.len()) as u64;
                 let limit = slot.config.file_size;
-                // A reload may have lowered the limit. The table can still shrink then.
+                // A reload may have lowered the limit below the current size. Even then, changes
+                // that do not enlarge the table are allowed.
                 if grown > limit.max(size) {
                     return Err(refused(Mistake::Full { limit }));
                 }
@@ -101,8 +102,8 @@ impl Tables {
         let old = std::mem::replace(&mut slot.table, Arc::new(new));
         slot.changes += 1;
         self.publish(&state);
-        // If no request reads the old table, dropping it here is cheap: it frees only changes,
-        // since the new table shares the entries.
+        // If no request reads the old table, it is dropped here. That is cheap, since the new table
+        // shares its entries and only changes are freed.
         if Arc::strong_count(&old) > 1 {
             state.retired.push(old);
         }

@@ -1,20 +1,20 @@
 //! CSV (RFC 4180): two columns and no header.
 //!
-//! Stricter than most readers, because a stray quote that is accepted can swallow entries:
-//! everything that the RFC's grammar does not allow is an error. There are two extensions: a line
-//! can end with LF alone, and empty lines are skipped.
+//! Everything that the RFC's grammar does not allow is an error. This is stricter than most
+//! readers, because a stray quote, if accepted, can swallow entries. There are two extensions: a
+//! line can end with LF alone, and empty lines are skipped.
 
 use std::borrow::Cow;
 
 use super::error::{Mistake, TableError};
 
-/// Mark that spreadsheets write before UTF-8.
+/// Byte order mark, which spreadsheets write at the start of UTF-8 files.
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
 /// Passes every record of `text` to `each`, in order.
 ///
 /// # Errors
-/// [`TableError::Line`], with the line on which the record or its invalid field begins.
+/// [`TableError::Line`], with the line on which the invalid record or field begins.
 pub(super) fn parse(
     text: &str,
     mut each: impl FnMut(&str, &str) -> Result<(), Mistake>,
@@ -35,7 +35,7 @@ pub(super) fn parse(
     Ok(())
 }
 
-/// Formats a field for a file, with quotes if it needs them.
+/// Formats a field for a file, and quotes it if necessary.
 pub(super) fn field(text: &str) -> Cow<'_, str> {
     let needs_quotes = text.contains(['"', ',', '\r', '\n']) || text.starts_with(BYTE_ORDER_MARK);
     if needs_quotes {
@@ -45,7 +45,7 @@ pub(super) fn field(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Returns the first line that has this key; 0 if none does.
+/// Returns the number of the first line that has this key; 0 if there is none.
 fn line_of(text: &str, key: &str) -> usize {
     let mut reader = Reader::new(text);
     while let Ok(Some(record)) = reader.next() {
@@ -65,11 +65,11 @@ struct Record<'t> {
 struct Reader<'t> {
     text: &'t str,
     at: usize,
-    /// Line number of `at`, counted from 1.
+    /// Number of the line that contains `at`, counted from 1.
     line: usize,
 }
 
-/// End of a field.
+/// What follows a field.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
     Comma,
@@ -140,7 +140,7 @@ impl<'t> Reader<'t> {
         Ok((Cow::Borrowed(&rest[..length]), end))
     }
 
-    /// Reads a field from its opening quote on.
+    /// Reads a quoted field, starting at its opening quote.
     fn quoted(&mut self) -> Result<(Cow<'t, str>, End), TableError> {
         let begin = self.line;
         let rest = &self.text[self.at + 1..];
@@ -172,7 +172,8 @@ impl<'t> Reader<'t> {
         Ok((field, end))
     }
 
-    /// Moves past the end of a field; `otherwise` is the error if the field does not end here.
+    /// Moves past the separator after a field. `otherwise` is the error if the field does not end
+    /// here.
     fn end(&mut self, otherwise: Mistake) -> Result<End, TableError> {
         match self.text.as_bytes()[self.at..] {
             [] => return Ok(End::Line),
@@ -285,7 +286,7 @@ mod tests {
     }
 
     proptest! {
-        /// Everything that is written can be read.
+        /// Every file that is written can be read back.
         #[test]
         fn written_and_read(pairs in vec(("[a\"\r\n,ü\u{feff}]{1,4}", "[b\"\r\n, ]{0,4}"), 0..8)) {
             let mut pairs = pairs;
@@ -298,7 +299,7 @@ mod tests {
             prop_assert_eq!(read(&text), Ok(pairs));
         }
 
-        /// No text causes a panic: a record has two fields or is an error.
+        /// No input causes a panic: each record has two fields or is an error.
         #[test]
         fn any_text(text in "[a,\"\r\n ]{0,12}") {
             let _ = read(&text);

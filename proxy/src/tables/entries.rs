@@ -1,13 +1,14 @@
-//! Entries in one block of memory, for a million entries and more.
+//! Entries in one block of memory, for tables of a million entries and more.
 //!
 //! ```text
 //! text   length of key (2), length of value (2), key, value | the next entry ...
 //! index  half of a key's hash (4), where its entry begins (4) | ...
 //! ```
 //!
-//! A lookup reads one slot of the index and one entry of the text. Neither is in a cache, so these
-//! two reads are its whole cost. Each entry takes four bytes of lengths and 12 of index, in two
-//! allocations. Most maps would need a third read, and take more memory just after they have grown.
+//! A lookup reads one slot of the index and one entry of the text. In a large table, neither is in
+//! a CPU cache, so these two reads make up most of its cost. Each entry takes four bytes for its
+//! lengths and 12 bytes of index, and all entries together take two allocations. Most maps would
+//! need a third read, and take more memory just after they have grown.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
@@ -16,7 +17,7 @@ use super::error::Mistake;
 use super::{MAX_KEY, MAX_VALUE};
 use crate::memory;
 
-/// Number of bytes before an entry's key.
+/// Number of bytes that precede an entry's key.
 const HEAD: usize = 4;
 
 /// Value of an empty slot of the index.
@@ -26,11 +27,11 @@ const EMPTY: u64 = u64::MAX;
 #[derive(Debug)]
 pub(super) struct Entries {
     text: Box<[u8]>,
-    /// Hash table with open addressing and linear probing. A third of it is empty, so that every
-    /// search ends soon.
+    /// Hash table with open addressing and linear probing. A third of its slots are empty, so that
+    /// every search ends soon.
     index: Box<[u64]>,
     len: usize,
-    /// Randomly keyed, since clients choose the keys that are looked up.
+    /// Hasher with random keys, since clients choose the keys that are looked up.
     hasher: RandomState,
 }
 
@@ -56,7 +57,7 @@ impl Entries {
         }
     }
 
-    /// Returns keys and values, in order.
+    /// Returns the keys and values, in the order in which they were added.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         entries(&self.text).map(|(_, key, value)| (key, value))
     }
@@ -65,18 +66,18 @@ impl Entries {
         self.len
     }
 
-    /// Returns the number of bytes of all keys and values.
+    /// Returns the total number of bytes of all keys and values.
     pub(super) fn text_len(&self) -> usize {
         self.text.len() - HEAD * self.len
     }
 
-    /// Returns the bytes of memory.
+    /// Returns the bytes of memory that the entries occupy.
     pub(super) fn memory(&self) -> usize {
         self.text.len() + size_of_val(&*self.index)
     }
 }
 
-/// Collects entries.
+/// Collects entries and builds their index.
 #[derive(Debug)]
 pub(super) struct Builder {
     text: Vec<u8>,
@@ -101,7 +102,7 @@ impl Builder {
         let [Ok(key_len), Ok(value_len)] = lengths else {
             return Err(Mistake::TooLarge);
         };
-        // The start of the entry must fit into the index.
+        // The start of the entry must fit into the 32 bits of an index slot.
         if u32::try_from(self.text.len()).is_err() {
             return Err(Mistake::TooLarge);
         }
@@ -155,7 +156,8 @@ fn lower(hash: u64) -> u32 {
     hash as u32
 }
 
-/// Returns the slot where the search for a hash begins, determined by its upper bits.
+/// Returns the index slot where the search for a hash begins. It is determined by the upper bits of
+/// the hash.
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "it is less than `places`")]
 fn place(hash: u64, places: usize) -> usize {
@@ -167,8 +169,8 @@ fn next(place: usize, places: usize) -> usize {
     if place + 1 == places { 0 } else { place + 1 }
 }
 
-/// Splits a slot's value into the lower half of the hash and the start of the entry; None if the
-/// slot is empty.
+/// Splits a slot's value into the lower half of a hash and the start of an entry; None if the slot
+/// is empty.
 #[inline]
 #[expect(
     clippy::cast_possible_truncation,
@@ -205,7 +207,7 @@ pub(super) fn check(key: &str, value: &str) -> Result<(), Mistake> {
     }
 }
 
-/// Returns key and value of the entry at `at`, which must be the start of an entry.
+/// Returns key and value of the entry that starts at `at`.
 #[inline]
 fn entry(text: &[u8], at: usize) -> (&[u8], &[u8]) {
     let (head, rest) = text[at..].split_at(HEAD);

@@ -1,4 +1,4 @@
-//! Errors of reading, changing and saving tables.
+//! Errors in reading, changing and saving tables.
 
 use std::fmt;
 use std::io;
@@ -11,7 +11,8 @@ use super::{MAX_KEY, MAX_VALUE};
 /// Maximum number of characters of a key or a value in a message.
 const MAX_SHOWN: usize = 80;
 
-/// Reasons why a file is not accepted as a table. The messages follow the file's name.
+/// Reasons why a file is not accepted as a table. The messages are worded to follow the file's
+/// name.
 #[derive(Debug, Error)]
 pub enum TableError {
     /// The file cannot be read.
@@ -20,7 +21,7 @@ pub enum TableError {
     /// The file is longer than the configuration allows.
     #[error("is longer than {limit} bytes, which `file_size` allows")]
     TooLong {
-        /// `file_size`.
+        /// The limit, `file_size`.
         limit: u64,
     },
     /// A line of the file is invalid.
@@ -28,7 +29,7 @@ pub enum TableError {
     Line {
         /// Line number, counted from 1.
         line: usize,
-        /// The mistake at that line.
+        /// The mistake on that line.
         mistake: Mistake,
     },
     /// The file is valid, but a manual change names a backend that the new configuration does not
@@ -37,7 +38,7 @@ pub enum TableError {
     Change(Mistake),
 }
 
-/// Mistakes in an entry, or in the text of a file.
+/// Mistakes in an entry, or in the contents of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Mistake {
     /// The text is not UTF-8.
@@ -46,41 +47,41 @@ pub enum Mistake {
     /// A line does not have two columns.
     #[error("there {}, but two are needed: a key and a value", columns(*.0))]
     Columns(usize),
-    /// A quote in a field that begins without one (RFC 4180, section 2.5).
+    /// A quote is inside a field that does not begin with one (RFC 4180, section 2.5).
     #[error(
         "a quote is inside an unquoted field: enclose the field in quotes and double the quote"
     )]
     Quote,
-    /// Text after the quote that ends a field (RFC 4180, section 2.7).
+    /// Text follows the quote that ends a field (RFC 4180, section 2.7).
     #[error("text follows the quote that ends a field: double a quote that belongs to the field")]
     AfterQuote,
-    /// A quoted field without a closing quote.
+    /// A quoted field has no closing quote.
     #[error("the quoted field that begins here has no closing quote")]
     OpenQuote,
-    /// A carriage return that is not part of a line ending.
+    /// A carriage return is not part of a line ending.
     #[error("no line feed follows a carriage return: enclose the field in quotes if it has one")]
     CarriageReturn,
-    /// The text is not JSON of the form that a table has.
+    /// The text is not JSON, or not in the form of a table.
     #[error("{0}")]
     Json(String),
-    /// An empty key.
+    /// The key is empty.
     #[error("the key is empty")]
     EmptyKey,
-    /// A key of more than [`MAX_KEY`] bytes.
+    /// The key has more than [`MAX_KEY`] bytes.
     #[error("the key has {0} bytes, more than {MAX_KEY}")]
     LongKey(usize),
-    /// A value of more than [`MAX_VALUE`] bytes.
+    /// The value has more than [`MAX_VALUE`] bytes.
     #[error("the value has {0} bytes, more than {MAX_VALUE}")]
     LongValue(usize),
-    /// A key that occurs earlier in the file.
+    /// The key occurs earlier in the file.
     #[error("the key {} is already on {}", Shown(key), earlier(*first))]
     Repeated {
         /// The key.
         key: String,
-        /// Its first line, counted from 1; 0 if it is not known.
+        /// Line where the key occurs first, counted from 1; 0 if it is not known.
         first: usize,
     },
-    /// The value does not name a backend, though all values must.
+    /// The value does not name a backend, although all values of the table must.
     #[error(
         "the value {} of the key {} is not a backend",
         Shown(value),
@@ -98,10 +99,10 @@ pub enum Mistake {
          `file_size` allows"
     )]
     Full {
-        /// `file_size`.
+        /// The limit, `file_size`.
         limit: u64,
     },
-    /// The table would be larger than can be stored, whatever the configuration allows.
+    /// The table would be larger than the proxy can store, whatever the configuration allows.
     #[error("the table would have more than 4 GiB")]
     TooLarge,
 }
@@ -109,13 +110,13 @@ pub enum Mistake {
 /// Reasons why a manual change to a table is rejected.
 #[derive(Debug, Error)]
 pub enum ChangeError {
-    /// There is no table of this name.
+    /// There is no table with this name.
     #[error("there is no table `{0}`")]
     NoTable(String),
-    /// There is no such key to read or delete.
+    /// The table does not have the key that should be read or deleted.
     #[error("table `{table}` has no key {}", Shown(key))]
     NoKey {
-        /// The table's name.
+        /// Name of the table.
         table: String,
         /// The key.
         key: String,
@@ -123,20 +124,20 @@ pub enum ChangeError {
     /// The entry is not valid for the table.
     #[error("table `{table}` refuses the entry: {mistake}")]
     Refused {
-        /// The table's name.
+        /// Name of the table.
         table: String,
-        /// The reason.
+        /// Reason why the entry is rejected.
         mistake: Mistake,
     },
 }
 
-/// Reasons why a table is not saved; the file stays as before.
+/// Reasons why a table is not saved. In each case, the file stays unchanged.
 #[derive(Debug, Error)]
 pub enum SaveError {
-    /// There is no table of this name.
+    /// There is no table with this name.
     #[error("there is no table `{0}`")]
     NoTable(String),
-    /// Another program has changed the file.
+    /// Another program has changed the file since it was loaded.
     #[error(
         "{} has changed since it was loaded and is not overwritten: correct or restore it, then \
          repeat the changes",
@@ -150,17 +151,17 @@ pub enum SaveError {
         path.display()
     )]
     TooLong {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Length in bytes.
+        /// Length that the file would have, in bytes.
         length: u64,
-        /// `file_size`.
+        /// The limit, `file_size`.
         limit: u64,
     },
-    /// The file would have another owner.
+    /// The new file would have another owner than the old one.
     #[error("cannot preserve the owner of {}", path.display())]
     Owner {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// The system's error.
         source: io::Error,
@@ -168,7 +169,7 @@ pub enum SaveError {
     /// The file cannot be written.
     #[error("cannot write {}", path.display())]
     Write {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// The system's error.
         source: io::Error,
@@ -189,7 +190,7 @@ fn earlier(line: usize) -> String {
     }
 }
 
-/// A text in backticks, with control characters escaped, and cut.
+/// A string in backticks, with control characters escaped, and cut if it is too long.
 struct Shown<'a>(&'a str);
 
 impl fmt::Display for Shown<'_> {

@@ -1,4 +1,4 @@
-//! Files of active tables: reloads them when they change, and saves tables to them.
+//! Files of active tables: reloads tables from files that change, and saves tables to their files.
 
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
@@ -12,15 +12,16 @@ use super::slot::{Change, Failure, Slot};
 /// Result of checking a table's file.
 #[derive(Debug)]
 pub enum Refreshed {
-    /// The file is active already; nothing to do.
+    /// The contents of the file are already active, so nothing has to be done.
     Known,
-    /// The file was loaded and has to be installed.
+    /// The file was loaded; the result has to be installed.
     Loaded(Loaded),
-    /// The file is rejected, and the previous table stays.
+    /// The file is rejected, and the previous table stays active.
     Refused {
-        /// The reason.
+        /// Reason for the rejection.
         error: TableError,
-        /// Whether the previous call found another file, another reason or no error.
+        /// Whether this differs from the result of the previous check: another file, another
+        /// reason, or no error.
         is_news: bool,
         /// Whether the same file may be accepted later.
         is_transient: bool,
@@ -30,29 +31,29 @@ pub enum Refreshed {
 /// Result of installing a loaded file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Installed {
-    /// The file is active.
+    /// The contents of the file are now active.
     InForce(Change),
-    /// A file that was read later is active, or the table is gone.
+    /// The contents are outdated: a file that was read later is active, or the table is gone.
     Overtaken,
 }
 
 /// A table that was written to its file.
 #[derive(Debug)]
 pub struct Saved {
-    /// The table as it was written.
+    /// The table as it was when it was written.
     slot: Slot,
-    /// The new file.
+    /// Identity of the new file.
     origin: Origin,
 }
 
 impl Tables {
-    /// Checks a table's file, and loads it unless it is active.
+    /// Checks a table's file, and loads it unless its contents are already active.
     pub fn refresh(&self, name: &str, path: &Path, is_backend: IsBackend<'_>) -> Refreshed {
         let Some(file) = self.slot_of(name, path).map(|slot| slot.file) else {
             return Refreshed::Known;
         };
         let _held = file.lock().unwrap_or_else(PoisonError::into_inner);
-        // The table may have been saved in the meantime.
+        // Look the table up again: it may have been saved while this thread waited for the lock.
         let Some(slot) = self.slot_of(name, path) else {
             return Refreshed::Known;
         };
@@ -78,7 +79,8 @@ impl Tables {
                 slot.failure = failure;
                 Refreshed::Refused {
                     is_news,
-                    // Its permissions can change without a change to the file.
+                    // A read error is transient, since permissions can change without a change to
+                    // the file.
                     is_transient: matches!(error, TableError::Read(_)),
                     error,
                 }
@@ -86,7 +88,7 @@ impl Tables {
         }
     }
 
-    /// Activates a file that [`refresh`](Self::refresh) has loaded.
+    /// Activates a table that [`refresh`](Self::refresh) has loaded.
     pub fn install(&self, name: &str, path: &Path, loaded: Loaded) -> Installed {
         let mut state = self.lock();
         let mut slots = state.slots.iter_mut();
@@ -112,8 +114,9 @@ impl Tables {
 
     /// Writes a table to its file.
     ///
-    /// `record` must [record](Self::record) the save in the active tables, which may have been
-    /// replaced in the meantime. The file is not read again before `record` has returned.
+    /// `record` must [record](Self::record) the save in the active tables. These may have been
+    /// replaced by another `Tables` in the meantime. The file is not read again before `record` has
+    /// returned.
     ///
     /// # Errors
     /// [`SaveError`].
@@ -128,7 +131,8 @@ impl Tables {
         Ok(path)
     }
 
-    /// Records that a table was saved, unless another file of it is active by now.
+    /// Records that a table was saved, unless the active table comes from another reading of the
+    /// file by now.
     pub fn record(&self, saved: Saved) {
         let Saved { slot, origin } = saved;
         let mut state = self.lock();
@@ -141,7 +145,7 @@ impl Tables {
         }
     }
 
-    /// Drops all contents, when no more requests use them.
+    /// Drops the contents of all tables. Call this only when no more requests use them.
     pub fn clear(&self) {
         self.replace(Vec::new());
     }

@@ -1,4 +1,4 @@
-//! JSON (RFC 8259): one object, whose values are strings.
+//! JSON (RFC 8259): one object whose values are strings.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,7 +11,7 @@ use super::error::{Mistake, TableError};
 /// Passes every member of the object to `each`, in order.
 ///
 /// # Errors
-/// [`TableError::Line`].
+/// [`TableError::Line`], with the line of the error.
 pub(super) fn parse(
     text: &str,
     each: impl FnMut(&str, &str) -> Result<(), Mistake>,
@@ -25,14 +25,14 @@ pub(super) fn parse(
         let text = error.to_string();
         let text = text.strip_suffix(&place).unwrap_or(&text);
         TableError::Line {
-            // An error before the first character is on line 0.
+            // The parser reports an error before the first character as line 0.
             line: error.line().max(1),
             mistake: Mistake::Json(format!("column {}: {text}", error.column())),
         }
     })
 }
 
-/// Formats a text as a JSON string.
+/// Formats a string as JSON.
 pub(super) fn string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
@@ -55,7 +55,7 @@ impl<'de, F: FnMut(&str, &str) -> Result<(), Mistake>> Visitor<'de> for Object<F
     }
 }
 
-/// Deserializes a string, without copying it if it has no escapes.
+/// Deserializes a string, without copying it if it contains no escapes.
 struct Text;
 
 impl<'de> DeserializeSeed<'de> for Text {

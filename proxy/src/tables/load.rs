@@ -1,4 +1,4 @@
-//! Loads a table from a file. Reads one file, and blocks while it does.
+//! Loads a table from its file. Blocks while the file is read.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
@@ -17,27 +17,28 @@ use super::table::Table;
 use super::{csv, json};
 use crate::config::{self, TableFormat, TableValues};
 
-/// Resolution of file times. A file that was written less than this before it was read can change
-/// again without a new modification time.
+/// Resolution of file times. If a file was last written less than this before it was read, it can
+/// change again without a new modification time.
 const COARSE: Duration = Duration::from_secs(1);
 
-/// Reports whether a backend of this name is configured.
+/// Function that reports whether a backend with this name is configured.
 pub(super) type IsBackend<'a> = &'a dyn Fn(&str) -> bool;
 
-/// Identity of a file that was read, and of its contents.
+/// Identity of a file that was read or written, and of its contents.
 #[derive(Debug, Clone)]
 pub(super) struct Origin {
     stamp: Stamp,
-    /// Whether every change since it was read would change its stamp.
+    /// Whether any change since the file was read would also change its stamp.
     is_settled: bool,
     /// SHA-256 of the contents.
     digest: [u8; 32],
-    /// Sequence number of the read: a later one is greater.
+    /// Sequence number of the read; a later read has a greater number.
     pub(super) reading: u64,
     pub(super) loaded: SystemTime,
 }
 
-/// Metadata of a file. It changes, with rare exceptions, if the file is written or replaced.
+/// Metadata that identifies the state of a file. With rare exceptions, it changes when the file is
+/// written or replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stamp {
     device: u64,
@@ -53,10 +54,10 @@ pub struct Loaded {
     pub(super) origin: Origin,
 }
 
-/// Contents of a file, compared with what was known of it.
+/// Result of reading a file whose earlier contents may be known.
 #[derive(Debug)]
 pub(super) enum Found {
-    /// The contents are the same as before.
+    /// The contents are the same as the known ones.
     Same(Origin),
     /// The contents are new.
     New(Loaded),
@@ -65,19 +66,20 @@ pub(super) enum Found {
 /// A file that was rejected.
 #[derive(Debug)]
 pub(super) struct Refused {
-    /// Stamp of the file; None if it could not be opened.
+    /// Stamp of the rejected file; None if it could not be opened.
     pub(super) stamp: Option<Stamp>,
     pub(super) error: TableError,
 }
 
-/// How to treat a file that has not changed.
+/// What is known about the file's earlier contents, and how to treat the file if it has not
+/// changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Known<'a> {
-    /// Nothing is known about it, so it is loaded.
+    /// Nothing is known about the file, so it is loaded.
     No,
-    /// It is not loaded again.
+    /// An unchanged file is not loaded again.
     Trusted(&'a Origin),
-    /// It is checked again, since the backends may have changed.
+    /// An unchanged file is checked again, since the backends may have changed.
     Checked(&'a Origin),
 }
 
@@ -90,7 +92,8 @@ impl PartialEq for Origin {
 impl Eq for Origin {}
 
 impl Origin {
-    /// Returns the origin of a file with this text, which is about to be put in place.
+    /// Returns the origin of a file that was written with this text and is about to replace the
+    /// table's file.
     pub(super) fn of_written(text: &[u8], metadata: &Metadata) -> Origin {
         Origin {
             stamp: Stamp::new(metadata),
@@ -101,7 +104,7 @@ impl Origin {
         }
     }
 
-    /// Returns the origin of entries that do not come from a file.
+    /// Returns an origin for entries that do not come from a file.
     pub(super) fn of_nothing() -> Origin {
         Origin {
             stamp: Stamp {
@@ -118,7 +121,7 @@ impl Origin {
     }
 
     /// Returns this origin with the current stamp of the file at `path`; None if the contents have
-    /// changed. Reads the file if its metadata does not tell.
+    /// changed. Reads the file if its metadata is not conclusive.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -142,7 +145,7 @@ impl Origin {
         }))
     }
 
-    /// Returns whether it is certain that the file with this metadata has not changed.
+    /// Returns whether the metadata `now` proves that the file has not changed.
     fn is_sure(&self, now: &Metadata) -> bool {
         self.is_settled && self.stamp == Stamp::new(now)
     }
@@ -158,8 +161,8 @@ impl Stamp {
         }
     }
 
-    /// Returns whether any change after `begin`, the time when reading began, would change the
-    /// stamp.
+    /// Returns whether any change to the file after `begin` would change its stamp. `begin` is the
+    /// time when reading started.
     fn is_settled(&self, begin: SystemTime) -> bool {
         let age = self.modified.map(|time| begin.duration_since(time));
         age.is_some_and(|age| age.is_ok_and(|age| age > COARSE))
@@ -261,9 +264,10 @@ fn parse(
             .count(),
         mistake: Mistake::Encoding,
     })?;
-    // In CSV, an entry has at least a comma and a line ending; in JSON, it has more than the
-    // builder adds. With the right size from the start, the text is not moved away from its huge
-    // pages.
+    // Computes a capacity that suffices from the start, so that the text is never moved away from
+    // its huge pages. In CSV, the syntax of an entry can be as short as a comma and a line ending,
+    // which is less than the builder adds, so room is added for each line. In JSON, the syntax of
+    // an entry takes more bytes than the builder adds.
     let entries = match config.format {
         TableFormat::Csv => text.lines().count(),
         TableFormat::Json => 0,
@@ -280,7 +284,7 @@ fn parse(
     }
 }
 
-/// Returns the error for the second entry with this key.
+/// Returns the error for the second entry with the key `repeated`.
 fn locate(format: TableFormat, text: &str, repeated: &str) -> TableError {
     let mistake = || Mistake::Repeated {
         key: repeated.to_owned(),
@@ -313,7 +317,7 @@ fn parse_text(
     }
 }
 
-/// Checks that a value names a backend, if it must.
+/// Checks that a value names a backend, if the table requires it.
 ///
 /// # Errors
 /// [`Mistake::UnknownBackend`].
@@ -353,7 +357,7 @@ mod tests {
         check(Some(5000), 6001, true);
         check(Some(5000), 6000, false);
         check(Some(5000), 5200, false);
-        // A modification time in the future, from another machine or by `touch`.
+        // The modification time is in the future, as set by another machine or by `touch`.
         check(Some(5000), 4000, false);
         check(None, 9000, false);
     }

@@ -1,4 +1,4 @@
-//! Tables of a new configuration before they are activated.
+//! Tables of a new configuration, before they are activated.
 
 use std::sync::{Arc, PoisonError};
 
@@ -8,7 +8,7 @@ use super::registry::Tables;
 use super::slot::{Change, Failure, Slot};
 use crate::config::{self, TableValues};
 
-/// Tables that can be activated. Nothing changes until then.
+/// Tables that are ready to be activated. Nothing changes until then.
 #[derive(Debug)]
 pub struct PreparedTables {
     tables: Arc<Tables>,
@@ -18,36 +18,36 @@ pub struct PreparedTables {
 /// Tables that were activated.
 #[derive(Debug)]
 pub struct CommittedTables {
-    /// All tables.
+    /// All tables of the configuration.
     pub tables: Arc<Tables>,
-    /// Tables with new contents, and tables that are gone.
+    /// Changes: tables with new contents, and tables that are gone.
     pub changes: Vec<Change>,
 }
 
 #[derive(Debug)]
 struct Prepared {
     slot: Slot,
-    /// Whether the file is the active one, so that manual changes are kept.
+    /// Whether the contents of the file are already active, so that manual changes are kept.
     is_kept: bool,
-    /// Error of the file known before it was read here and found valid.
+    /// Error that was known of the file before preparation read it and found it valid.
     failure: Option<Failure>,
 }
 
 /// Whether the prepared tables can be activated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommitCheck {
-    /// They can.
+    /// The tables can be activated.
     Current,
-    /// A table has changed in the meantime, and names a backend that the configuration does not
+    /// A table has changed in the meantime and now names a backend that the configuration does not
     /// have.
     Stale,
 }
 
 impl PreparedTables {
-    /// Reads the files of `tables`, unless they are active in `active` already. Blocks.
+    /// Reads the files of `tables`, unless their contents are already active in `active`. Blocks.
     ///
     /// # Errors
-    /// Every table that is invalid, by its name.
+    /// The error of every table that is invalid, with the table's name.
     pub fn new(
         tables: &[config::Table],
         active: Option<&Arc<Tables>>,
@@ -72,7 +72,7 @@ impl PreparedTables {
         })
     }
 
-    /// Returns the tables that are active, or will be after the commit.
+    /// Returns the tables that are active, or will be active after the commit.
     pub fn tables(&self) -> &Arc<Tables> {
         &self.tables
     }
@@ -117,7 +117,7 @@ impl PreparedTables {
         }
     }
 
-    /// Returns the tables of `active` that are not among these.
+    /// Returns the removal of each table of `active` that the new configuration does not have.
     fn removed_from(&self, active: &Tables) -> Vec<Change> {
         let before = active.lock();
         let has = |name: &str| self.slots.iter().any(|one| one.slot.config.name == name);
@@ -133,19 +133,19 @@ impl PreparedTables {
 }
 
 impl Prepared {
-    /// Returns whether `now`, the active table of the same name, is kept.
+    /// Returns whether the contents of `now`, the active table with the same name, are kept.
     fn is_in_force(&self, now: &Slot) -> bool {
         let is_later = now.origin.reading > self.slot.origin.reading;
         now.config.file == self.slot.config.file && (self.is_kept || is_later)
     }
 
-    /// Returns the error of the file that was found after it was read here.
+    /// Returns an error of the file that was found after preparation read it.
     fn failure_since(&self, now: &Slot) -> Option<Failure> {
         let is_new = now.config.file == self.slot.config.file && now.failure != self.failure;
         now.failure.clone().filter(|_| is_new)
     }
 
-    /// Returns the change from the previous table.
+    /// Returns the change from the previous table to this one.
     fn change(&self, before: Option<&Slot>) -> Change {
         Change {
             table: self.slot.config.name.clone(),
@@ -169,7 +169,7 @@ fn prepare(
     let _held = file
         .as_ref()
         .map(|file| file.lock().unwrap_or_else(PoisonError::into_inner));
-    // The table may have been saved in the meantime.
+    // Look the table up again: it may have been saved while this thread waited for the lock.
     let before = in_force();
     let known = match &before {
         None => Known::No,
@@ -182,7 +182,7 @@ fn prepare(
             let mut slot = Slot::new(config.clone(), loaded);
             let mut failure = None;
             if let Some(before) = before {
-                // A thread that saves the table now holds this lock.
+                // Keep the same lock, since a thread that saves the previous table may use it.
                 slot.file = before.file;
                 failure = before.failure;
             }
@@ -200,12 +200,12 @@ fn prepare(
                 failure: before.failure,
             })
         }
-        // Unreachable: there is no earlier table that this one could equal.
+        // Unreachable: without an earlier table, the contents cannot be the same.
         (Found::Same(_), None) => Err(TableError::Read(std::io::ErrorKind::Other.into())),
     }
 }
 
-/// Checks every value of an active table.
+/// Checks every value of an active table against the new configuration.
 fn check_all(
     slot: &Slot,
     values: TableValues,

@@ -16,23 +16,23 @@ use crate::config::{self, TableFormat, TableValues};
 /// The tables of a configuration. Their names and kinds of values never change; their contents do.
 ///
 /// Shared by workers, which call [`current`](Self::current), and by `control`, which changes the
-/// active contents. A configuration with other names gets a new `Tables`, so that plugins check the
-/// names again.
+/// active contents. A configuration with other table names or kinds of values gets a new `Tables`,
+/// so that plugins check them again.
 #[derive(Debug, Default)]
 pub struct Tables {
-    /// Names and kinds of values, sorted by name.
+    /// Names of the tables with their kinds of values, sorted by name.
     kinds: Box<[(Arc<str>, TableValues)]>,
     current: ArcSwap<TableSet>,
-    /// Never locked by a worker.
+    /// State of the tables. Workers never lock it.
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// In the order of the configuration.
+    /// Tables, in the order of the configuration.
     pub(super) slots: Vec<Slot>,
-    /// Replaced tables that a request may still be reading. They are dropped here, not by a worker,
-    /// which would block while a large table is freed.
+    /// Replaced tables that a request may still be reading. [`sweep`](Tables::sweep) drops them. A
+    /// worker that dropped a large table would block while it is freed.
     pub(super) retired: Vec<Arc<Table>>,
 }
 
@@ -44,7 +44,7 @@ impl Tables {
         tables
     }
 
-    /// Creates tables with these contents, without files: for tests of plugins.
+    /// Creates tables with these entries and without files: for tests of plugins.
     ///
     /// # Errors
     /// The first entry that is not valid.
@@ -85,18 +85,18 @@ impl Tables {
         }
     }
 
-    /// Returns all tables as they are now. Takes no lock.
+    /// Returns all tables with their current contents. Takes no lock.
     #[inline]
     pub fn current(&self) -> Arc<TableSet> {
         self.current.load_full()
     }
 
-    /// Returns whether there is a table of this name.
+    /// Returns whether there is a table with this name.
     pub fn has(&self, name: &str) -> bool {
         self.values(name).is_some()
     }
 
-    /// Returns whether every value of this table is the name of a backend.
+    /// Returns whether every value of this table must name a backend.
     pub fn values_are_backends(&self, name: &str) -> bool {
         self.values(name) == Some(TableValues::Backends)
     }
@@ -108,7 +108,7 @@ impl Tables {
         Some(self.kinds[at.ok()?].1)
     }
 
-    /// Returns whether both have the same names and the same kinds of values.
+    /// Returns whether `self` and `other` have the same names and the same kinds of values.
     pub(super) fn is_like(&self, other: &Tables) -> bool {
         self.kinds == other.kinds
     }
@@ -128,7 +128,7 @@ impl Tables {
         files.collect()
     }
 
-    /// Returns whether there are replaced tables for [`sweep`](Self::sweep) to check.
+    /// Returns whether there are replaced tables that [`sweep`](Self::sweep) may be able to drop.
     pub fn has_replaced(&self) -> bool {
         !self.lock().retired.is_empty()
     }
@@ -145,7 +145,7 @@ impl Tables {
         drop(free);
     }
 
-    /// Returns the table of this name.
+    /// Returns the table with this name.
     pub(super) fn slot(&self, name: &str) -> Option<Slot> {
         let state = self.lock();
         let mut slots = state.slots.iter();
@@ -156,7 +156,7 @@ impl Tables {
         self.slot(name).filter(|slot| slot.is(name, path))
     }
 
-    /// Activates these tables in place of all others.
+    /// Activates `slots` in place of all current tables.
     pub(super) fn replace(&self, slots: Vec<Slot>) {
         let mut state = self.lock();
         let old = std::mem::replace(&mut state.slots, slots);
@@ -181,7 +181,7 @@ impl Tables {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        // A poisoned lock is harmless: each change is written in one step.
+        // A poisoned lock is harmless, since a panic cannot leave a change half written.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -14,7 +14,8 @@ use super::table::Table;
 use super::{csv, json};
 use crate::config::{self, TableFormat};
 
-/// A table in a temporary file next to its own file, which it is about to replace.
+/// A table in a temporary file, which is about to replace the table's own file in the same
+/// directory.
 #[derive(Debug)]
 pub(super) struct Draft<'a> {
     file: NamedTempFile,
@@ -23,13 +24,13 @@ pub(super) struct Draft<'a> {
     path: &'a Path,
     /// Path after resolving symbolic links.
     target: PathBuf,
-    /// The file that will be replaced.
+    /// Identity of the file that will be replaced.
     before: Origin,
 }
 
 impl<'a> Draft<'a> {
-    /// Writes `table` to a temporary file with the mode and owner of its file, which must still be
-    /// the one of `origin`.
+    /// Writes `table` to a temporary file with the mode and owner of the table's file. That file
+    /// must still be the one described by `origin`.
     ///
     /// # Errors
     /// All of [`SaveError`] except [`SaveError::NoTable`].
@@ -74,16 +75,19 @@ impl<'a> Draft<'a> {
         })
     }
 
-    /// Replaces the file. A symbolic link stays, and the file that it points to is replaced.
+    /// Replaces the table's file. If its path is a symbolic link, the link stays and the file that
+    /// it points to is replaced.
     ///
     /// # Errors
     /// [`SaveError::Changed`], [`SaveError::Write`].
     pub(super) fn persist(self) -> Result<Origin, SaveError> {
-        // Writing takes a while, and another program may have replaced the file.
+        // Check again, since another program may have replaced the file while the draft was being
+        // written.
         seen_again(&self.before, self.path)?;
         let persisted = self.file.persist(&self.target);
         persisted.map_err(|error| write_error(self.path, error.error))?;
-        // The new file is in place, even if it does not survive a power failure.
+        // A failed sync is ignored: the new file is in place, even if it might not survive a power
+        // failure.
         let _ = File::open(directory(&self.target)).and_then(|directory| directory.sync_all());
         Ok(self.origin)
     }
@@ -123,7 +127,7 @@ fn keep_owner(file: &File, before: &Metadata) -> io::Result<()> {
     fchown(file, user, group)
 }
 
-/// Returns the text of a file with these entries.
+/// Returns the contents of a file with the entries of `table`.
 pub(super) fn text(table: &Table, format: TableFormat) -> Vec<u8> {
     let mut text = String::with_capacity(table.text_len() + 8 * table.len() + 8);
     match format {

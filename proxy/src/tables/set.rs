@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::table::Table;
 
-/// All tables at one point in time. Immutable.
+/// An immutable snapshot of all tables at one point in time.
 #[derive(Debug, Default)]
 pub struct TableSet {
     /// Tables, sorted by name.
@@ -12,7 +12,8 @@ pub struct TableSet {
 }
 
 impl TableSet {
-    /// Returns the value of `key` in the table of this name; None if either does not exist.
+    /// Returns the value of `key` in the table with this name; None if the table or the key does
+    /// not exist.
     #[inline]
     pub fn find(&self, table: &str, key: &[u8]) -> Option<&[u8]> {
         let by_name = |(name, _): &(Arc<str>, Arc<Table>)| (**name).cmp(table);

@@ -16,16 +16,16 @@ pub(super) struct Slot {
     pub(super) origin: Origin,
     /// Number of manual changes.
     pub(super) changes: u64,
-    /// Number of manual changes that the file includes, or that were dropped.
+    /// Number of manual changes that have been saved to the file or dropped.
     pub(super) saved: u64,
     pub(super) failure: Option<Failure>,
     /// Lock held while the file is read or written.
     pub(super) file: Arc<Mutex<()>>,
-    /// Lock held while changes are folded.
+    /// Lock held while changes are folded into the entries.
     pub(super) folding: Arc<Mutex<()>>,
 }
 
-/// A file that is not active, because it is invalid.
+/// Error of a file that is not active because it is invalid or cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     pub(super) stamp: Option<Stamp>,
@@ -36,9 +36,9 @@ pub struct Failure {
 /// A change to a table's contents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// Its name.
+    /// Name of the table.
     pub table: String,
-    /// Its file.
+    /// Path of the table's file.
     pub file: PathBuf,
     /// Number of entries; None if the table is gone.
     pub entries: Option<usize>,
@@ -55,13 +55,13 @@ pub struct TableState {
     pub file: PathBuf,
     /// Number of entries.
     pub entries: usize,
-    /// Bytes of memory.
+    /// Bytes of memory that the table occupies.
     pub bytes: usize,
     /// Time when the active file was loaded or saved.
     pub loaded: SystemTime,
     /// Number of unsaved manual changes.
     pub unsaved: u64,
-    /// Reason why the file on disk is not in force.
+    /// Error of the file on disk, if its contents are not active.
     pub failure: Option<Failure>,
 }
 
@@ -79,7 +79,7 @@ impl Slot {
         }
     }
 
-    /// Returns the same contents for another configuration with the same file.
+    /// Returns the same table for another configuration that has the same file.
     pub(super) fn moved_to(&self, config: config::Table) -> Slot {
         Slot {
             config,
@@ -87,7 +87,7 @@ impl Slot {
         }
     }
 
-    /// Returns whether this is the table of this name, from this file.
+    /// Returns whether this table has the given name and file.
     pub(super) fn is(&self, name: &str, path: &Path) -> bool {
         self.config.name == name && self.config.file == path
     }
@@ -97,7 +97,7 @@ impl Slot {
         self.changes - self.saved
     }
 
-    /// Returns the state for display.
+    /// Returns the table's state for display.
     pub(super) fn state(&self) -> TableState {
         TableState {
             name: self.config.name.clone(),

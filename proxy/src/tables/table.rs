@@ -1,7 +1,7 @@
-//! A table: the entries of a file, and the manual changes since it was loaded.
+//! A table: the entries of a file, and the manual changes since the file was loaded.
 //!
-//! A change copies the earlier changes, not the entries. Once there are many, they are folded into
-//! new entries.
+//! A change copies the earlier changes, not the entries. When there are many changes, they are
+//! folded into new entries.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::MAX_KEY;
 use super::entries::{Builder, Entries};
 use super::error::Mistake;
 
-/// Maximum number of changes in addition to the entries of a file: copying that many takes some 10
+/// Maximum number of changes that are kept apart from the entries. Copying that many takes some 10
 /// µs.
 const MAX_CHANGES: usize = 1024;
 
@@ -45,7 +45,7 @@ impl Table {
     /// Returns the value of `key`.
     #[inline]
     pub(super) fn find(&self, key: &[u8]) -> Option<&[u8]> {
-        // A client can send long keys, which need not even be hashed.
+        // A key this long is in no table. Clients can send long keys, so skip even hashing them.
         if key.len() > MAX_KEY {
             return None;
         }
@@ -64,8 +64,8 @@ impl Table {
         change.map(|change| &**change)
     }
 
-    /// Returns the table with another value for `key`; None removes the key. The caller has checked
-    /// both.
+    /// Returns a copy of the table with another value for `key`; None removes the key. The caller
+    /// has checked both.
     #[must_use]
     pub(super) fn with(&self, key: &str, value: Option<&str>) -> Table {
         let mut table = self.clone();
@@ -82,7 +82,7 @@ impl Table {
         if let Ok(known) = table.changes.find_entry(hash, |change| *change.key == *key) {
             known.remove();
         }
-        // No entry has the key, so no change is needed to hide it.
+        // The entries do not contain the key, so no change is needed to hide it.
         if value.is_none() && self.entries.find(hash, key).is_none() {
             return table;
         }
@@ -103,7 +103,7 @@ impl Table {
     }
 
     /// Returns the same table with its changes merged into its entries. Takes as long as loading
-    /// it.
+    /// the table.
     ///
     /// # Errors
     /// [`Mistake::TooLarge`].
@@ -116,8 +116,8 @@ impl Table {
         Ok(Table::new(builder.build().map_err(repeated)?))
     }
 
-    /// Returns keys and values in the order of the file, then added ones in the order of their
-    /// keys.
+    /// Returns the keys and values in the order of the file, followed by the added ones in the
+    /// order of their keys.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         let kept = self.entries.iter().filter_map(|(key, value)| {
             if self.changes.is_empty() {
@@ -142,12 +142,12 @@ impl Table {
         self.len
     }
 
-    /// Returns the number of bytes of all keys and values.
+    /// Returns the total number of bytes of all keys and values.
     pub(super) fn text_len(&self) -> usize {
         self.text_len
     }
 
-    /// Returns the bytes of memory.
+    /// Returns the bytes of memory that the table occupies.
     pub(super) fn memory(&self) -> usize {
         let changes = self.changes.iter();
         let changed: usize = changes

@@ -1,4 +1,4 @@
-//! Tests of tables with their files: loading, rejecting, changing, saving, and another
+//! Tests of tables with files: loading, rejecting, changing and saving them, and activating another
 //! configuration.
 
 use std::ffi::OsString;
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::config::{self, TableFormat, TableValues};
 
-/// A temporary directory with the files of tables.
+/// A temporary directory for the files of tables.
 struct Place(TempDir);
 
 impl Place {
@@ -32,7 +32,7 @@ impl Place {
         self.0.path().join(name)
     }
 
-    /// Replaces a file by a rename, as other programs should.
+    /// Replaces a file by renaming a new one, as other programs should.
     fn write(&self, name: &str, text: &str) {
         fs::write(self.path("new"), text).unwrap();
         fs::rename(self.path("new"), self.path(name)).unwrap();
@@ -42,7 +42,7 @@ impl Place {
         fs::read_to_string(self.path(name)).unwrap()
     }
 
-    /// Returns the names of all files.
+    /// Returns the names of all files in the directory.
     fn names(&self) -> Vec<OsString> {
         let entries = fs::read_dir(self.0.path()).unwrap();
         let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
@@ -195,7 +195,7 @@ fn a_file_that_changes() {
     assert_eq!(place.take_up(&tables, "t.csv"), Installed::InForce(change));
     assert_eq!(find(&tables, "a").as_deref(), Some("3"));
     assert_eq!(find(&tables, "b"), None);
-    // A request that has begun with the previous table keeps it.
+    // A request that started with the previous table continues to use it.
     assert_eq!(before.find("t", b"b"), Some(&b"2"[..]));
     assert!(tables.has_replaced());
     tables.sweep();
@@ -205,15 +205,16 @@ fn a_file_that_changes() {
     assert!(!tables.has_replaced());
 }
 
-/// However often a table is replaced or changed, the memory of its predecessors is freed: by the
-/// sweep, after the last request that reads them has ended.
+/// However often a table is replaced or changed, the memory of its predecessors is freed: the sweep
+/// does so once the last request that reads them has ended.
 #[test]
 fn replaced_tables_are_freed_with_their_changes() {
     let place = Place::new(&[("t.csv", "a,0\n")]);
     let tables = place.tables("t.csv", TableValues::Any);
     let mut replaced = Vec::new();
     for round in 0..100 {
-        // The requests of this round read the table from the file, and the one with a change.
+        // Requests of this round read the table as loaded from the file and after each of two
+        // changes.
         let mut requests = vec![tables.current()];
         for key in ["b", "c"] {
             replaced.push(Arc::downgrade(&tables.slot("t").unwrap().table));
@@ -228,7 +229,8 @@ fn replaced_tables_are_freed_with_their_changes() {
             let counts = replaced.iter().map(Weak::strong_count);
             counts.filter(|count| *count > 0).count()
         };
-        // A request keeps what it reads. A worker that ends it frees nothing: that can take long.
+        // A request keeps the table that it reads. A worker that ends the request frees no table,
+        // since that can take long.
         assert_eq!(requests[0].find("t", b"b"), None);
         assert_eq!(alive(&replaced), 3, "{round}");
         drop(requests);
@@ -265,7 +267,7 @@ fn a_file_that_breaks_is_refused_once() {
     refused("line 1", false);
     fs::remove_file(place.path("t.csv")).unwrap();
     refused("cannot be read", true);
-    // The original file again: there is nothing to load, and no error remains.
+    // The original file is back: there is nothing to load, and the error is cleared.
     place.write("t.csv", "a,1\n");
     assert!(matches!(place.refresh(&tables, "t.csv"), Refreshed::Known));
     assert_eq!(state(&tables).failure, None);
@@ -282,7 +284,7 @@ fn changes_last_until_the_file_does() {
     assert_eq!(found, [Some("3".to_owned()), None, Some(String::new())]);
     assert_eq!((state(&tables).entries, state(&tables).unsaved), (2, 3));
     assert_eq!(tables.get("t", "a").unwrap(), "3");
-    // The same text in another file is no change.
+    // Another file with the same text does not count as a change.
     place.write("t.csv", "a,1\nb,2\n");
     assert!(matches!(place.refresh(&tables, "t.csv"), Refreshed::Known));
     assert_eq!(find(&tables, "a").as_deref(), Some("3"));
@@ -331,7 +333,7 @@ fn a_table_cannot_be_filled_without_end() {
         "table `t` refuses the entry: the table is full: its keys and values would have more than \
          1048576 bytes, which `file_size` allows"
     );
-    // The same size as before.
+    // This change is allowed, since the table keeps its size.
     change(&tables, "0", Some(&value)).unwrap();
     let bytes = state(&tables).bytes;
     assert!(bytes < 2 << 20, "{bytes}");
@@ -367,12 +369,12 @@ fn saving() {
         let now = fs::metadata(place.path(file)).unwrap();
         assert_eq!(now.permissions().mode() & 0o7777, mode.mode());
         assert_eq!(state(&tables).unsaved, 0);
-        // The watcher then finds nothing new, and later changes are kept.
+        // The watcher does not reload the saved file, and later changes are kept.
         change(&tables, "e", Some("5")).unwrap();
         assert!(matches!(place.refresh(&tables, file), Refreshed::Known));
         assert_eq!(find(&tables, "e").as_deref(), Some("5"));
         assert_eq!(state(&tables).unsaved, 1);
-        // Another process reads the same entries.
+        // Another process reads the same entries from the file.
         let other = place.tables(file, TableValues::Any);
         assert_eq!(find(&other, "a").as_deref(), Some("x,\"y\"\nz"));
         assert_eq!(find(&other, "e"), None);
@@ -406,7 +408,7 @@ fn saving_refuses_to_overwrite_a_changed_file() {
     let place = Place::new(&[("t.csv", "a,1\n")]);
     let tables = place.tables("t.csv", TableValues::Any);
     change(&tables, "a", Some("2")).unwrap();
-    // One byte more, and the same length.
+    // The first text is one byte longer than the original, the second has the same length.
     for text in ["a,33\n", "a,3\n"] {
         place.write("t.csv", text);
         let refused = save(&tables).unwrap_err().to_string();
@@ -443,7 +445,7 @@ fn saving_refuses_to_overwrite_a_file_that_changes_meanwhile() {
 
 #[test]
 fn saved_tables_can_be_loaded() {
-    // Quotes and escapes make a file longer than its keys and values.
+    // Quotes and escapes make a file longer than the keys and values that it contains.
     for (file, empty) in [("t.csv", ""), ("t.json", "{}")] {
         let place = Place::new(&[(file, empty)]);
         let config = config::Table {
@@ -505,7 +507,7 @@ fn a_reload_while_a_table_is_saved() {
         let next = next.unwrap();
         assert_eq!(place.read("t.csv"), "a,2\n");
         assert_eq!(state(&next).unsaved, 1);
-        // The file is known, and later changes are kept.
+        // The saved file is known and not loaded again, and later changes are kept.
         assert!(matches!(place.refresh(&next, "t.csv"), Refreshed::Known));
         assert_eq!(find(&next, "b").as_deref(), Some("3"));
         save(&next).unwrap();
@@ -543,7 +545,7 @@ fn changes_that_end_with_another_configuration_are_counted() {
             ..place.config(file, TableValues::Any)
         };
         let prepared = prepare(&[config], Some(&tables), &is_backend).unwrap();
-        // This change counts, too.
+        // A change made after preparation is counted as well.
         change(&tables, "c", Some("5")).unwrap();
         let committed = prepared.commit(Some(&tables));
         let expected = expected.iter().map(|(name, entries, dropped)| {
@@ -579,7 +581,7 @@ fn a_reload_ends_a_failure() {
     assert!(state(&tables).failure.is_some());
     prepared.commit(Some(&tables));
     assert_eq!(state(&tables).failure, None);
-    // An error found after the file was read stays.
+    // An error that is found after preparation read the file is kept.
     for text in ["a,1\n", "a,2\n"] {
         place.write("t.csv", "a,1\n");
         assert!(matches!(place.refresh(&tables, "t.csv"), Refreshed::Known));
@@ -630,14 +632,14 @@ fn another_configuration_keeps_changes() {
     change(&tables, "b", Some("3")).unwrap();
     let prepared = prepare(std::slice::from_ref(&config), Some(&tables), &is_backend).unwrap();
     assert!(Arc::ptr_eq(prepared.tables(), &tables));
-    // Changes made during preparation are kept, too.
+    // Changes made after preparation are kept as well.
     change(&tables, "c", Some("4")).unwrap();
     let same = prepared.commit(Some(&tables)).tables;
     assert!(Arc::ptr_eq(&same, &tables));
     assert_eq!(find(&tables, "b").as_deref(), Some("3"));
     assert_eq!(find(&tables, "c").as_deref(), Some("4"));
     assert_eq!(state(&tables).unsaved, 2);
-    // With an additional table.
+    // The same, with an additional table.
     let second = config::Table {
         name: "u".to_owned(),
         ..place.config("u.csv", TableValues::Any)
@@ -649,7 +651,7 @@ fn another_configuration_keeps_changes() {
     assert!(next.has("u") && !tables.has("u"));
     assert_eq!(find(&next, "d").as_deref(), Some("5"));
     assert_eq!(next.current().find("u", b"a"), Some(&b"2"[..]));
-    // From another file.
+    // The same, with another file for the table.
     let moved = [place.config("u.csv", TableValues::Any)];
     let moved = prepare(&moved, Some(&tables), &is_backend).unwrap();
     let moved = moved.commit(Some(&tables)).tables;
@@ -701,7 +703,7 @@ fn a_value_must_name_a_backend_of_the_new_configuration() {
         prepared.check_commit(&tables, &only_www),
         CommitCheck::Current
     );
-    // A change names the backend in the meantime, which makes the next attempt fail.
+    // A change then introduces a value that names the other backend, so the next check fails.
     change(&tables, "c", Some("node")).unwrap();
     assert_eq!(
         prepared.check_commit(&tables, &only_www),

@@ -1,6 +1,6 @@
 //! The access record: one line for each request, and one for the end of each tunnel.
 //!
-//! Owns the fields and their meaning. `record` writes them.
+//! This module defines the fields and their meaning; `record` writes them.
 
 use std::fmt;
 use std::time::Duration;
@@ -25,26 +25,26 @@ pub struct AccessRecord<'a> {
     pub host: Option<&'a [u8]>,
     /// The request target.
     pub target: Option<&'a [u8]>,
-    /// The status that was sent to the client. Absent if none was sent.
+    /// The status that was sent to the client. Absent if no response was sent.
     pub status: Option<u16>,
     /// Bytes of the request body, or bytes that a tunnel received from the client.
     pub bytes_in: u64,
     /// Bytes of the response body, or bytes that a tunnel sent to the client.
     pub bytes_out: u64,
-    /// The backend that was chosen.
+    /// The chosen backend.
     pub backend: Option<&'a str>,
-    /// The server of that backend that was reached.
+    /// The server of that backend to which the proxy connected.
     pub server: Option<&'a str>,
     /// The router stage that made the decision.
     pub stage: Option<&'a str>,
-    /// The plugin of that stage.
+    /// The plugin that this stage runs.
     pub plugin: Option<&'a str>,
-    /// The plugin's version, counted from 1.
+    /// The version of that plugin, counted from 1.
     pub version: Option<u32>,
-    /// Whether the decision came from the cache. Absent without a decision.
+    /// Whether the decision came from the cache. Absent if there was no decision.
     pub cached: Option<bool>,
-    /// Names and values that plugins have attached: for each plugin at most 16, of 256 bytes at
-    /// most.
+    /// Names and values that plugins have attached: at most 16 for each plugin, with values of at
+    /// most 256 bytes.
     pub tags: &'a [(&'a str, &'a [u8])],
     /// The kind of the plugin's fault, if there was one.
     pub fault: Option<&'a str>,
@@ -52,11 +52,11 @@ pub struct AccessRecord<'a> {
     pub end: End,
     /// Description of the failure, if there was one.
     pub reason: Option<&'a str>,
-    /// Duration of each part.
+    /// Durations of the request's phases.
     pub times: Times,
 }
 
-/// A request's number as shown in the log, in access records and elsewhere.
+/// A request's number, formatted as in access records and other log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestId(pub u64);
 
@@ -66,8 +66,8 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// A client or a peer. Shown as `address:port` or `[address]:port`, as the address alone if the
-/// port is unknown, or as `unix`.
+/// The address of a client or peer. It is shown as `address:port` or `[address]:port`. If the port
+/// is unknown, it is shown as the address alone, and for a Unix socket as `unix`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientAddress<'a> {
     /// An IP address in text form; empty for the peer of a Unix socket.
@@ -77,7 +77,7 @@ pub struct ClientAddress<'a> {
 }
 
 impl<'a> ClientAddress<'a> {
-    /// Returns the complete text to show if there is no port.
+    /// Returns the complete string to show if there is no port.
     pub(super) fn without_port(&self) -> Option<&'a str> {
         match (self.port, self.address) {
             (0, "") => Some("unix"),
@@ -86,7 +86,7 @@ impl<'a> ClientAddress<'a> {
         }
     }
 
-    /// Returns whether the address needs brackets, because it contains colons.
+    /// Returns whether the address needs brackets because it contains colons.
     pub(super) fn is_bracketed(&self) -> bool {
         self.address.bytes().any(|byte| byte == b':')
     }
@@ -102,24 +102,24 @@ impl fmt::Display for ClientAddress<'_> {
     }
 }
 
-/// The parts of a request's time, as `HAProxy` defines them. A part is absent if the request did
-/// not get that far.
+/// The phases of a request's time, as `HAProxy` defines them. A phase is absent if the request did
+/// not reach it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Times {
-    /// From the first byte of a head to its end (`HAProxy`'s `TR`).
+    /// From the first byte of the request head to its end (`HAProxy`'s `TR`).
     pub head: Option<Duration>,
-    /// From there until the router had as much of the body as it waits for. Absent if it does not
-    /// wait.
+    /// From the end of the request head until enough of the body for the router had arrived. Absent
+    /// if the router does not wait for the body.
     pub body: Option<Duration>,
-    /// Time that the router took to decide. Written in nanosecond precision, because a cached
-    /// decision takes only a few hundred of them; all other times are written in microsecond
+    /// Time that the router took to decide. Written with nanosecond precision, because a cached
+    /// decision takes only a few hundred nanoseconds. All other times are written with microsecond
     /// precision.
     pub decision: Option<Duration>,
     /// From the decision to an established connection (`Tc`, and `Tw` before it).
     pub connect: Option<Duration>,
-    /// From there to the end of the response head (`Tr`).
+    /// From the established connection to the end of the response head (`Tr`).
     pub response: Option<Duration>,
-    /// From the first byte of a head to the end of the response or tunnel (`Ta`).
+    /// From the first byte of the request head to the end of the response or tunnel (`Ta`).
     pub total: Option<Duration>,
 }
 
@@ -128,21 +128,21 @@ pub struct Times {
 pub enum End {
     /// The whole response was sent.
     Ok,
-    /// A local reply: by decision of a plugin, or by the proxy itself.
+    /// The response was a local reply, decided by a plugin or by the proxy itself.
     LocalReply,
     /// The proxy refused the request: it was not HTTP, too large, or not allowed.
     Refused,
-    /// The router named no backend, and there is no default.
+    /// The router named no backend, and there is no default backend.
     NoRoute,
     /// The client closed the connection first.
     ClientClosed,
     /// The client was too slow.
     ClientTimeout,
-    /// No server could be reached, and the servers failed for different reasons.
+    /// No server could be reached, and the attempts failed for different reasons.
     NoServer,
     /// Nothing listens at the server's address.
     ConnectRefused,
-    /// No connection to the server was established in time, including its TLS handshake.
+    /// No connection to the server, including its TLS handshake, was established in time.
     ConnectTimeout,
     /// There is no route to the server.
     ConnectFailed,
@@ -160,13 +160,13 @@ pub enum End {
     ServerTimeout,
     /// The plugin trapped, overran its deadline, or returned an invalid decision.
     PluginFault,
-    /// A tunnel that both sides closed.
+    /// Both sides closed the tunnel.
     Tunnel,
-    /// A tunnel that was idle for too long.
+    /// The tunnel was idle for too long.
     TunnelTimeout,
     /// The request or tunnel was cut off because the proxy is stopping.
     Drain,
-    /// A bug in the proxy itself.
+    /// The proxy failed because of a bug in it.
     Internal,
 }
 
@@ -196,7 +196,7 @@ impl End {
         End::Internal,
     ];
 
-    /// Returns the word for the log.
+    /// Returns the word that the log shows.
     pub const fn as_str(self) -> &'static str {
         match self {
             End::Ok => "ok",

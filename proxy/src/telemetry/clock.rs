@@ -1,4 +1,4 @@
-//! Timestamps of log lines: UTC in microseconds, in the format of RFC 3339.
+//! Timestamps of log lines: UTC with microseconds, in the format of RFC 3339.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,8 +12,8 @@ const FRACTION: usize = "2026-05-04T09:30:12.".len();
 
 const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
 
-/// Formats timestamps. Keeps the last one, because most timestamps differ from it only in their
-/// fraction.
+/// A formatter of timestamps. It keeps the last one, because most timestamps differ from the one
+/// before only in the fraction of the second.
 #[derive(Debug)]
 pub(super) struct Clock {
     /// The second that `text` shows, counted from the epoch.
@@ -59,10 +59,10 @@ impl Clock {
     }
 }
 
-/// Converts a day since the epoch to year, month and day of the Gregorian calendar.
+/// Converts a number of days since the epoch to year, month and day of the Gregorian calendar.
 fn date(day: u64) -> (u32, u32, u32) {
-    // Years start in March here, so that a leap day is the last day of its year. All eras of 400
-    // years have the same number of days.
+    // Years start in March here, so that a leap day is the last day of its year. Every era of 400
+    // years has the same number of days.
     const DAYS_PER_ERA: u64 = 146_097;
     let day = day + 719_468;
     let era = day / DAYS_PER_ERA;

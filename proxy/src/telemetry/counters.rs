@@ -1,13 +1,15 @@
 //! Counters for metrics.
 //!
-//! Each worker counts for itself, on its own cache line. The reader of a metric adds the counts up.
+//! Each worker has separate counters, on a separate cache line. The reader of a metric adds them
+//! up.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::ledger::{Countable, Ledger};
 
-/// A counter that one thread writes and any thread can read, so that it needs no read-modify-write.
+/// A counter that one thread writes and any thread can read. With one writer, no atomic
+/// read-modify-write is needed.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
@@ -23,7 +25,7 @@ impl Counter {
             .store(self.get().wrapping_add(more), Ordering::Relaxed);
     }
 
-    /// Returns the present value.
+    /// Returns the current value.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -33,7 +35,7 @@ impl Counter {
 #[derive(Debug)]
 pub struct ResponseCounts(Box<[Counts]>);
 
-/// Counters by the first digit of the status, starting at 1.
+/// Counters by the first digit of the status: the first counter is for 1xx.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Counts([Counter; 5]);
@@ -42,7 +44,7 @@ struct Counts([Counter; 5]);
 static ALL: Ledger<1, ResponseCounts> = Ledger::new();
 
 impl ResponseCounts {
-    /// Creates counters for a frontend that has come into force, for this number of workers.
+    /// Creates counters, for this number of workers, for a frontend that has come into force.
     pub fn of(frontend: &str, workers: usize) -> Arc<ResponseCounts> {
         let response_counts = Arc::new(ResponseCounts::new(workers));
         ALL.book([frontend], &response_counts);
@@ -53,12 +55,14 @@ impl ResponseCounts {
         ResponseCounts((0..workers).map(|_| Counts::default()).collect())
     }
 
-    /// Returns the responses of every frontend since the process started, by its name.
+    /// Returns the response counts of every frontend since the process started, by the frontend's
+    /// name.
     pub fn of_all() -> Vec<([String; 1], [u64; 5])> {
         ALL.totals()
     }
 
-    /// Counts a response of `worker`, which must always call this from the same thread.
+    /// Counts a response of `worker`. For any one worker, this must always be called from the same
+    /// thread.
     pub fn count(&self, worker: usize, status: u16) {
         let class = usize::from(status / 100).saturating_sub(1);
         if let Some(counter) = self.0[worker].0.get(class) {
@@ -66,7 +70,7 @@ impl ResponseCounts {
         }
     }
 
-    /// Returns the numbers of 1xx, 2xx, 3xx, 4xx and 5xx responses.
+    /// Returns the number of responses in each class: 1xx, 2xx, 3xx, 4xx and 5xx.
     pub fn totals(&self) -> [u64; 5] {
         std::array::from_fn(|class| self.0.iter().map(|counts| counts.0[class].get()).sum())
     }
@@ -99,7 +103,7 @@ impl Handshakes {
     /// Names of the outcomes, in the order of their counters.
     pub const OUTCOMES: [&str; 3] = ["full", "resumed", "failed"];
 
-    /// Creates counters for a frontend that has come into force, for this number of workers.
+    /// Creates counters, for this number of workers, for a frontend that has come into force.
     pub fn of(frontend: &str, workers: usize) -> Arc<Handshakes> {
         let counts = (0..workers).map(|_| HandshakeCounts::default());
         let handshakes = Arc::new(Handshakes(counts.collect()));
@@ -107,12 +111,14 @@ impl Handshakes {
         handshakes
     }
 
-    /// Returns the handshakes of every frontend since the process started, by its name.
+    /// Returns the handshake counts of every frontend since the process started, by the frontend's
+    /// name.
     pub fn of_all() -> Vec<([String; 1], [u64; 3])> {
         ALL_HANDSHAKES.totals()
     }
 
-    /// Counts a handshake of `worker`, which must always call this from the same thread.
+    /// Counts a handshake of `worker`. For any one worker, this must always be called from the same
+    /// thread.
     pub fn count(&self, worker: usize, outcome: HandshakeOutcome) {
         self.0[worker].0[outcome as usize].count();
     }
@@ -145,12 +151,12 @@ impl CertificateOrders {
         orders
     }
 
-    /// Returns the orders of every site since the process started, by its name.
+    /// Returns the order counts of every site since the process started, by the site's name.
     pub fn of_all() -> Vec<([String; 1], [u64; 2])> {
         ALL_ORDERS.totals()
     }
 
-    /// Counts an order. Only one thread at a time may call it.
+    /// Counts an order. Only one thread at a time may call this.
     pub fn count(&self, outcome: OrderOutcome) {
         self.0[outcome as usize].count();
     }
@@ -198,7 +204,7 @@ mod tests {
         for (worker, status) in [(0, 101), (1, 200), (0, 204), (1, 599), (0, 999)] {
             response_counts.count(worker, status);
         }
-        // 999 belongs to no class.
+        // Status 999 belongs to no class.
         assert_eq!(response_counts.totals(), [1, 2, 0, 0, 1]);
     }
 }

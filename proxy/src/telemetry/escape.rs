@@ -1,14 +1,16 @@
-//! Escaping of untrusted text and bytes: one event stays on one line, and no value can pose as
+//! Escaping of untrusted strings and bytes: one event stays on one line, and no value can pose as
 //! another field.
 //!
-//! Runs of characters that need no escape are found through a table and copied whole.
+//! Runs of characters that need no escape are found with a lookup table and copied whole.
 
 use std::io::Write as _;
 
-/// Needs no quotes in a text line: printable ASCII except for the space, `"`, `\`, `=`.
+/// Class of characters that need no quotes in a text line: printable ASCII except for the space,
+/// `"`, `\`, `=`.
 const BARE: u8 = 1;
 
-/// Needs no escape within quotes, in text and in JSON: printable ASCII except for `"` and `\`.
+/// Class of characters that need no escape within quotes, in text and in JSON: printable ASCII
+/// except for `"` and `\`.
 const PLAIN: u8 = 2;
 
 const CLASSES: [u8; 256] = {
@@ -33,7 +35,7 @@ pub(super) fn is_bare(value: &[u8]) -> bool {
     !value.is_empty() && run(value, BARE) == value.len()
 }
 
-/// Appends a value of a text line: bare if possible, otherwise in quotes.
+/// Appends a value to a text line, without quotes if possible.
 pub(super) fn text(out: &mut Vec<u8>, text: &str) {
     if is_bare(text.as_bytes()) {
         out.extend_from_slice(text.as_bytes());
@@ -42,7 +44,7 @@ pub(super) fn text(out: &mut Vec<u8>, text: &str) {
     }
 }
 
-/// Appends a value of a text line that can contain any bytes.
+/// Appends a value of arbitrary bytes to a text line.
 pub(super) fn text_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     if is_bare(bytes) {
         out.extend_from_slice(bytes);
@@ -51,8 +53,8 @@ pub(super) fn text_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// Appends text without quotes, for places where it cannot be misread. Only invisible characters
-/// are escaped.
+/// Appends a string without quotes, in positions where it cannot be misread. Only invisible
+/// characters are escaped.
 pub(super) fn text_plain(out: &mut Vec<u8>, text: &str) {
     shown_runs(out, text, |out, char| match char {
         '"' => out.push(b'"'),
@@ -61,8 +63,8 @@ pub(super) fn text_plain(out: &mut Vec<u8>, text: &str) {
     });
 }
 
-/// Appends text in quotes: `"` and `\` after a backslash, invisible characters as `\n` or
-/// `\u{202e}`.
+/// Appends a string in quotes. `"` and `\` get a backslash in front, and invisible characters
+/// become `\n` or `\u{202e}`, for example.
 pub(super) fn text_quoted(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     shown_runs(out, text, |out, char| match char {
@@ -73,8 +75,8 @@ pub(super) fn text_quoted(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// Appends bytes in quotes: `"` and `\` after a backslash, bytes that are not printable ASCII as
-/// `\xNN`.
+/// Appends bytes in quotes. `"` and `\` get a backslash in front, and bytes that are not printable
+/// ASCII become `\xNN`.
 pub(super) fn text_bytes_quoted(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
     plain_runs(out, bytes, |out, byte| match byte {
@@ -103,8 +105,9 @@ pub(super) fn json(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// Appends bytes as a JSON string of their text escapes, which are escaped again for JSON: a byte
-/// that is not printable ASCII becomes the text `\xNN`, a backslash becomes two.
+/// Appends bytes as a JSON string. The bytes are escaped as in text, and the result is escaped
+/// again for JSON. So the string that a JSON parser returns contains `\xNN` for a byte that is not
+/// printable ASCII, and two backslashes for one.
 pub(super) fn json_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
     plain_runs(out, bytes, |out, byte| match byte {
@@ -115,10 +118,10 @@ pub(super) fn json_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
 }
 
-/// Returns the length of the run of bytes of `class` at the start.
+/// Returns the length of the run of bytes of `class` at the start of `bytes`.
 fn run(bytes: &[u8], class: u8) -> usize {
     let mut length = 0;
-    // Most values are a single run, so eight bytes are checked for each branch.
+    // Most values are a single run, so one branch checks eight bytes.
     for eight in bytes.as_chunks::<8>().0 {
         if eight
             .iter()
@@ -151,7 +154,7 @@ fn plain_runs(out: &mut Vec<u8>, bytes: &[u8], escape: impl Fn(&mut Vec<u8>, u8)
     }
 }
 
-/// Copies visible characters, and passes all others, `"` and `\` to `escape`.
+/// Copies visible characters. Passes `"`, `\` and all invisible characters to `escape`.
 fn shown_runs(out: &mut Vec<u8>, text: &str, escape: impl Fn(&mut Vec<u8>, char)) {
     let mut rest = text;
     loop {
@@ -160,7 +163,7 @@ fn shown_runs(out: &mut Vec<u8>, text: &str, escape: impl Fn(&mut Vec<u8>, char)
         if plain == rest.len() {
             return;
         }
-        // A run is ASCII, so it ends between two characters.
+        // A run consists of ASCII, so it ends on a character boundary.
         let after = &rest[plain..];
         let mut chars = after.chars();
         let Some(char) = chars.next() else {
@@ -175,8 +178,8 @@ fn shown_runs(out: &mut Vec<u8>, text: &str, escape: impl Fn(&mut Vec<u8>, char)
     }
 }
 
-/// Returns whether a character beyond ASCII can be shown as it is: not a control character, not a
-/// change of writing direction, not a mark that combines with the character before it.
+/// Returns whether a non-ASCII character can be shown as it is. Control characters, characters that
+/// change the writing direction, and marks that combine with the character before them cannot.
 fn is_shown(char: char) -> bool {
     !char.is_ascii() && char.escape_debug().len() == 1
 }

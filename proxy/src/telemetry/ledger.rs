@@ -1,8 +1,9 @@
 //! Sums of counters under names that outlive the counted things.
 //!
-//! A frontend, a version or a server comes and goes with a change. Its counters are booked here
-//! under its name, so that no sum ever falls while the process lives. Filled when a thing comes
-//! into force, read for the metrics; never on the path of a request.
+//! A change to the configuration can add or remove a frontend, a version or a server. Its counters
+//! are booked here under its name, so that no sum ever falls while the process lives. Counters are
+//! booked when the counted thing comes into force, and read for the metrics. No request accesses
+//! the ledger.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,19 +12,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Maximum number of names in a ledger. Counters of all later names are booked under [`OTHER`].
 ///
 /// Prometheus accepts this many series from one process without complaint. Names come from
-/// configurations: a file with this many names is rare, but a file that is rewritten forever is
-/// not.
+/// configurations. Few files contain this many names, but a file that is rewritten again and again
+/// can reach the limit over time.
 const MAX_ACCOUNTS: usize = 10_000;
 
-/// Stands for every name after the first [`MAX_ACCOUNTS`].
+/// Name that stands for every name after the first [`MAX_ACCOUNTS`].
 const OTHER: &str = "_other";
 
-/// Counters of one thing, which their holders can write.
+/// Counters of one thing, which any holder of them can increment.
 pub trait Countable {
     /// Values of the counters at one moment.
     type Totals: Default + Clone;
 
-    /// Adds the present values.
+    /// Adds the current values to `totals`.
     fn add_to(&self, totals: &mut Self::Totals);
 }
 
@@ -34,10 +35,10 @@ pub struct Ledger<const NAMES: usize, C: Countable + ?Sized> {
 
 /// All counters that were ever booked under one name.
 struct Account<C: Countable + ?Sized> {
-    /// Sums of the counters that no one else holds any more.
+    /// Sums of the counters that have been dropped because only the ledger still held them.
     closed: C::Totals,
     open: Vec<Arc<C>>,
-    /// Number of open counters at which the next booking closes unused ones.
+    /// Number of open counters at which the next booking closes the unused ones.
     next_purge: usize,
 }
 
@@ -49,7 +50,8 @@ impl<const NAMES: usize, C: Countable + ?Sized> Ledger<NAMES, C> {
         }
     }
 
-    /// Books counters under a name, from their first count on. Booking them again has no effect.
+    /// Books counters under a name. The sum includes everything that they have counted so far.
+    /// Booking the same counters again has no effect.
     pub fn book(&self, names: [&str; NAMES], counters: &Arc<C>) {
         let mut names = names.map(str::to_owned);
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -63,7 +65,7 @@ impl<const NAMES: usize, C: Countable + ?Sized> Ledger<NAMES, C> {
         });
         if account.open.len() >= account.next_purge {
             account.close_unused();
-            // The next purge comes only once the number has doubled, so the amortized cost of a
+            // The next purge happens only once the number has doubled, so the amortized cost of a
             // booking is constant.
             account.next_purge = (2 * account.open.len()).max(1);
         }
@@ -100,8 +102,8 @@ impl<const NAMES: usize, C: Countable + ?Sized> fmt::Debug for Ledger<NAMES, C> 
 }
 
 impl<C: Countable + ?Sized> Account<C> {
-    /// Adds counters that only the ledger still holds to `closed`: their values cannot change any
-    /// more.
+    /// Adds the counters that only the ledger still holds to `closed`, and drops them. No one can
+    /// change their values any more.
     fn close_unused(&mut self) {
         let Account { closed, open, .. } = self;
         open.retain_mut(|counters| {
@@ -142,7 +144,7 @@ mod tests {
         first.add(3);
         second.add(5);
         assert_eq!(ledger.totals(), [named("a", 3), named("b", 5)]);
-        // The first holder still counts, although another has its name now.
+        // The first counter still counts, although another counter has the same name now.
         let third = Arc::new(Counter::default());
         ledger.book(["a"], &third);
         first.count();
@@ -191,7 +193,7 @@ mod tests {
         assert_eq!(totals.len(), MAX_ACCOUNTS + 1);
         assert_eq!(totals.iter().map(|(_, count)| count).sum::<u64>(), 10_010);
         assert!(totals.contains(&named(OTHER, 10)));
-        // A known name keeps its account.
+        // A name that already has an account keeps it.
         let counters = Arc::new(Counter::default());
         ledger.book(["0"], &counters);
         counters.count();

@@ -18,7 +18,7 @@ use super::settings::LogFormat;
 
 /// Maximum length of a value in bytes; the rest is cut off.
 ///
-/// A backtrace is the longest value that anyone reads. With this limit, a line has 100 KB at most,
+/// A backtrace is the longest value that people read. With this limit, a line has at most 100 KB,
 /// unless it has many such values.
 pub(super) const MAX_VALUE: usize = 16 * 1024;
 
@@ -44,7 +44,7 @@ impl<'writer> FormatFields<'writer> for Fields {
         current: &'writer mut FormattedFields<Self>,
         fields: &span::Record<'_>,
     ) -> fmt::Result {
-        // Each pair starts with its separator.
+        // Each field starts with its separator, so no other is needed.
         self.format_fields(current.as_writer(), fields)
     }
 }
@@ -85,8 +85,9 @@ where
 }
 
 impl Line {
-    /// Writes the spans, outermost first. In text, their fields follow the event's; in JSON they
-    /// are an array, because two spans can have fields of the same name.
+    /// Writes the spans, outermost first. In text, the fields of the spans follow those of the
+    /// event. In JSON the spans are an array of objects, because two spans can have fields of the
+    /// same name.
     fn spans<S>(&self, cx: &FmtContext<'_, S, Fields>, writer: &mut Writer<'_>) -> fmt::Result
     where
         S: Subscriber + for<'lookup> LookupSpan<'lookup>,
@@ -191,7 +192,7 @@ impl<'a, 'writer> Pairs<'a, 'writer> {
             }
             value => value,
         };
-        // Fields of `tracing-log` repeat the prefix.
+        // `log.*` fields, which `tracing-log` adds, repeat the start of the line.
         if self.result.is_ok() && !field.name().starts_with("log.") {
             self.result = match self.format {
                 LogFormat::Text => self.text_pair(field.name(), value),
@@ -239,7 +240,7 @@ impl<'a, 'writer> Pairs<'a, 'writer> {
     }
 }
 
-/// Returns the start of a long text, followed by its full length.
+/// Returns the start of a long string, followed by its full length.
 fn shorten(text: &str) -> String {
     let shown = &text[..text.floor_char_boundary(MAX_VALUE)];
     format!("{shown}… ({} bytes)", text.len())
@@ -286,12 +287,12 @@ impl Visit for Pairs<'_, '_> {
         if value.is_finite() {
             self.pair(field, &Value::Plain(&value));
         } else {
-            // JSON has no representation for it.
+            // JSON has no representation for this number.
             self.pair(field, &Value::Text(&value.to_string()));
         }
     }
 
-    /// Writes the whole chain of causes, since the log is the place where it is printed.
+    /// Writes the error with its whole chain of causes, since it is printed nowhere else.
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
         let mut text = value.to_string();
         let mut cause = value.source();

@@ -1,4 +1,4 @@
-//! Numbers as decimal and hexadecimal digits, without `core::fmt`.
+//! Formatting of numbers in decimal and hexadecimal digits, without `core::fmt`.
 
 use std::time::Duration;
 
@@ -13,15 +13,15 @@ const PAIRS: [[u8; 2]; 100] = {
     pairs
 };
 
-/// Number of digits of the largest number.
+/// Number of digits of the largest `u64`.
 const MAX_DIGITS: usize = "18446744073709551615".len();
 
-/// Precision of a time in milliseconds.
+/// Precision of a time that is written in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Precision {
-    /// Three decimals at most.
+    /// At most three decimals.
     Micros,
-    /// Six decimals at most.
+    /// At most six decimals.
     Nanos,
 }
 
@@ -43,7 +43,8 @@ pub(super) fn digits<const COUNT: usize>(mut number: u32) -> [u8; COUNT] {
 /// Appends `number` in decimal digits.
 pub(super) fn decimal(out: &mut Vec<u8>, number: u64) {
     if number < 10 {
-        // The common case for a plugin's version and for the number of bytes in a request's body.
+        // Fast path for a single digit, which is common for a plugin's version and the length of a
+        // request body.
         out.push(PAIRS[(number % 10) as usize][1]);
         return;
     }
@@ -52,7 +53,8 @@ pub(super) fn decimal(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(&text[start..]);
 }
 
-/// Writes the digits of `number` so that they end before `end`. Returns where they start.
+/// Writes the digits of `number` into `text` so that they end just before index `end`. Returns the
+/// index of the first digit.
 fn decimal_before(text: &mut [u8], end: usize, mut number: u64) -> usize {
     let mut start = end;
     while number >= 10 {
@@ -60,7 +62,8 @@ fn decimal_before(text: &mut [u8], end: usize, mut number: u64) -> usize {
         text[start..start + 2].copy_from_slice(&PAIRS[(number % 100) as usize]);
         number /= 100;
     }
-    // A number with an even number of digits has none left here; zero still needs one.
+    // If the number of digits was even, all of them are written by now; but zero still needs its
+    // one digit.
     if number > 0 || start == end {
         start -= 1;
         text[start] = PAIRS[(number % 10) as usize][1];

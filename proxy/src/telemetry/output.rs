@@ -1,7 +1,7 @@
 //! The process-wide log for access records.
 //!
-//! Records do not pass through `tracing`: a record is a single type with known fields, created for
-//! every request, and one atomic for the process tells whether records are wanted.
+//! Records do not pass through `tracing`. A record is a single type with known fields, created for
+//! every request. One atomic for the whole process says whether records are wanted.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,13 +12,13 @@ use super::queue::Queue;
 use super::record;
 use super::settings::{AccessLog, Color, LogFormat};
 
-/// Callback that receives each access record before it is written, on the thread that emits it. It
-/// must not block.
+/// Callback that receives each access record before the record is written, on the thread that emits
+/// it. The callback must not block.
 pub type AccessTap = Box<dyn Fn(&AccessRecord<'_>) + Send + Sync>;
 
 impl AccessRecord<'_> {
-    /// Returns whether [`emit`](Self::emit) would write anything. Costs one load of an atomic, so
-    /// that callers can skip work that only the record needs.
+    /// Returns whether [`emit`](Self::emit) would write anything. Costs one load of an atomic.
+    /// Callers can use it to skip work that only the record needs.
     #[inline]
     pub fn enabled() -> bool {
         ENABLED.load(Ordering::Relaxed)
@@ -62,7 +62,8 @@ impl Log {
 
 /// Makes `log` the log of the process. Has no effect if there already is one.
 pub(super) fn install(log: Log) {
-    // The first log stays; `telemetry::install` has reported the error to a second caller.
+    // A log that is already installed stays; `telemetry::install` has reported the error to its
+    // second caller.
     let _ = LOG.set(log);
 }
 

@@ -1,4 +1,5 @@
-//! Panics: each is logged as an error, and code that cleans up after one can read its message.
+//! Panics: each is logged as an error, and code that cleans up during the unwinding can read its
+//! message.
 
 use std::cell::RefCell;
 use std::panic::{self, PanicHookInfo};
@@ -9,8 +10,8 @@ thread_local! {
     static MESSAGE: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// Logs every panic of the process from now on. This replaces the lines that the standard library
-/// writes to standard error, which often no one reads.
+/// Logs every panic of the process from now on. The log lines replace the standard library's output
+/// to standard error, which is often not read.
 pub fn log_panics() {
     panic::set_hook(Box::new(log));
 }

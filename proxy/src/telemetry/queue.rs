@@ -5,8 +5,8 @@
 //! appended, and while the writing thread exchanges the buffer for an empty one.
 //!
 //! The writing thread sleeps while nothing is logged, and the first line wakes it. From then on it
-//! looks at the lanes every [`BATCH_INTERVAL`] for as long as there are lines, so that a busy
-//! worker makes no system call for its log.
+//! checks the lanes every [`BATCH_INTERVAL`] for as long as there are lines. A busy worker
+//! therefore makes no system call to log.
 
 use std::cell::RefCell;
 use std::io;
@@ -20,24 +20,26 @@ use super::sink::Sink;
 
 /// Maximum number of bytes that wait in one thread's lane. Further lines are dropped.
 ///
-/// 13,000 lines of 300 bytes: a fifth of a second of a worker that serves 60,000 requests a second.
-/// This bridges a slow disk, but not one that has stopped.
+/// This is enough for 13,000 lines of 300 bytes, which a worker that serves 60,000 requests a
+/// second writes in a fifth of a second. The lane can absorb the pauses of a slow disk, but not a
+/// disk that has stopped.
 pub const MAX_QUEUED_BYTES: usize = 4 * 1024 * 1024;
 
-/// Room that is reserved before each line is written: enough for the longest access record. It
-/// keeps a lane's buffer from growing beyond [`MAX_QUEUED_BYTES`], as a vector that doubles its
-/// capacity would.
+/// Space that is reserved before each line is written: enough for the longest access record.
+/// Without the reservation, the buffer of a lane would double its capacity as it grows, and could
+/// exceed [`MAX_QUEUED_BYTES`].
 const LINE_ROOM: usize = 32 * 1024;
 
 /// Longest time that a line waits while the writing thread keeps up.
 ///
-/// Long enough for one wakeup to handle a hundred lines, short enough for people who watch.
+/// It is long enough for one wakeup to handle a hundred lines, and short enough for people who
+/// watch the log.
 pub const BATCH_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Pause between two attempts to write to an output that has failed.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Longest wait for the writing thread at the end of the process.
+/// Longest wait for the writing thread when the process exits.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 thread_local! {
@@ -54,20 +56,21 @@ struct Own {
 #[derive(Debug, Clone)]
 pub(super) struct Queue(Arc<Shared>);
 
-/// State shared by the writing thread and the others.
+/// State shared by the writing thread and the threads that log.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     lanes: Mutex<Vec<Arc<Lane>>>,
-    /// Number of lines that found their lane full, or were cut off when their file was rotated.
+    /// Number of lost lines: those that found their lane full, and those that were cut off when the
+    /// file was rotated.
     lost: AtomicU64,
-    /// Set by the writing thread before it checks for lines one last time and sleeps. Cleared by
-    /// the thread that wakes it.
+    /// Set by the writing thread before it checks for lines one last time and then sleeps. Cleared
+    /// by the thread that wakes it.
     asleep: AtomicBool,
-    /// Requests that the file be reopened before the next line.
+    /// Set to request that the file be reopened before the next line.
     reopen: AtomicBool,
-    /// Set once no lines follow those in the lanes.
+    /// Set once no more lines will be added to the lanes.
     closing: AtomicBool,
-    /// The writing thread. Set before the first line.
+    /// The writing thread. Set before the first line is logged.
     writer: OnceLock<Thread>,
 }
 
@@ -80,12 +83,13 @@ struct Lines {
     clock: Clock,
 }
 
-/// Handle to the writing thread. Dropping it writes out the queued lines, and waits a second at
-/// most.
+/// Handle to the writing thread. Dropping it writes out the queued lines, and waits for at most one
+/// second.
 #[derive(Debug)]
 pub(super) struct Writer {
     shared: Arc<Shared>,
-    /// Disconnected when the thread ends. In a mutex because a receiver is not `Sync`.
+    /// Channel that is disconnected when the thread ends. It is in a mutex because a receiver is
+    /// not `Sync`.
     ended: Mutex<mpsc::Receiver<()>>,
 }
 
@@ -93,7 +97,7 @@ impl Queue {
     /// Starts the writing thread.
     ///
     /// # Errors
-    /// The system's, if it cannot start a thread.
+    /// The system's error, if it cannot start a thread.
     pub(super) fn start(sink: Sink) -> io::Result<(Queue, Writer)> {
         let shared = Arc::new(Shared::default());
         let (alive, ended) = mpsc::channel::<()>();
@@ -104,21 +108,22 @@ impl Queue {
                 drop(alive);
             }
         })?;
-        // Cannot fail: it is set only once, here.
+        // Cannot fail: it is set nowhere else.
         let _ = shared.writer.set(thread.thread().clone());
         let queue = Queue(Arc::clone(&shared));
         let ended = Mutex::new(ended);
         Ok((queue, Writer { shared, ended }))
     }
 
-    /// Appends one line, which `write` writes. Drops it if the lane is full.
+    /// Appends the line that `write` produces. Drops the line if the lane is full.
     ///
-    /// The line may be longer than [`LINE_ROOM`]: its length is unknown until it has been written.
+    /// The line can be longer than [`LINE_ROOM`]: its length is unknown until it has been written.
     pub(super) fn push(&self, write: impl FnOnce(&mut Vec<u8>, &mut Clock)) {
-        // A thread that is ending has lost its lane, so its line gets a new one.
+        // The lane of a thread that is exiting has already been destroyed, so its line gets a new
+        // lane.
         let mut write = Some(write);
         let pushed = OWN.try_with(|own| {
-            // `write` logs nothing itself, so the cell is free.
+            // Normally `write` logs nothing, so the cell is not borrowed.
             let mut own = own.try_borrow_mut().ok()?;
             let lane = match &mut *own {
                 Some(own) if Arc::ptr_eq(&own.shared, &self.0) => &own.lane,
@@ -146,7 +151,7 @@ impl Queue {
     }
 }
 
-/// For `tracing-subscriber`, which writes each line in a single call.
+/// Used by `tracing-subscriber`, which writes each line in a single call.
 impl io::Write for Queue {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.push(|out, _| out.extend_from_slice(line));
@@ -174,7 +179,7 @@ impl Lane {
     }
 
     fn lines(&self) -> MutexGuard<'_, Lines> {
-        // The bytes stay valid even if a thread has panicked with the lock held.
+        // The bytes are valid even if a thread has panicked while it held the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -220,7 +225,8 @@ impl Drop for Writer {
     fn drop(&mut self) {
         self.shared.closing.store(true, Ordering::Release);
         self.shared.unpark();
-        // Nothing is ever sent: the wait ends when the thread ends, or at the timeout.
+        // Nothing is ever sent on this channel: the wait ends when the thread ends, or at the
+        // timeout.
         let ended = self.ended.get_mut();
         let ended = ended.unwrap_or_else(PoisonError::into_inner);
         let _ = ended.recv_timeout(CLOSE_TIMEOUT);
@@ -231,7 +237,8 @@ impl Drop for Writer {
 fn write_until_closed(shared: &Shared, mut sink: Sink) {
     let mut batch = Vec::new();
     loop {
-        // Read before the lanes, so that all lines logged before it was set are written.
+        // The flag is read before the lanes, so that every line logged before the flag was set is
+        // written.
         let closing = shared.closing.load(Ordering::Acquire);
         if shared.reopen.swap(false, Ordering::AcqRel) {
             let lost = sink.reopen();
@@ -247,8 +254,9 @@ fn write_until_closed(shared: &Shared, mut sink: Sink) {
         } else if found {
             thread::park_timeout(BATCH_INTERVAL);
         } else {
-            // Locking a lane orders this store before the next push to that lane: either the line
-            // is found here, or the thread that logs it sees the flag.
+            // Every push locks its lane, and so does the check for lines below. If a push comes
+            // before the check, the check finds its line. If it comes after, the thread that pushes
+            // sees this store and wakes the writing thread.
             shared.asleep.store(true, Ordering::Relaxed);
             if shared.is_empty() {
                 thread::park();
@@ -258,10 +266,10 @@ fn write_until_closed(shared: &Shared, mut sink: Sink) {
     }
 }
 
-/// Writes the contents of the lanes. Returns whether there were any.
+/// Writes the contents of all lanes. Returns whether it found any lines.
 fn write_lanes(shared: &Shared, sink: &mut Sink, batch: &mut Vec<u8>) -> bool {
     let mut found = false;
-    // While the output fails, the sink keeps one batch. The rest waits in the lanes, which are
+    // While the output fails, the sink keeps one batch. Further lines wait in the lanes, which are
     // bounded.
     for index in 0.. {
         if !sink.flush() {

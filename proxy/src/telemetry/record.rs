@@ -1,7 +1,7 @@
 //! Formats the access record as a line, in both formats.
 //!
-//! Runs for every request, so it writes bytes into an existing buffer: no allocation, no
-//! `core::fmt`, each field once. `docs/run/logs.md` is its specification.
+//! This code runs for every request. It writes bytes into an existing buffer, without allocation or
+//! `core::fmt`, and writes each field once. `docs/run/logs.md` is its specification.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,11 +11,11 @@ use super::escape;
 use super::number::{self, Precision};
 use super::settings::{Color, LogFormat};
 
-/// Maximum length in bytes of a value that a client or a plugin can make as long as it likes; the
-/// rest is cut off.
+/// Maximum length in bytes of a value whose length a client or a plugin controls; the rest is cut
+/// off.
 ///
-/// Links that people send each other are shorter. With this limit, a line has 25 KB at most, even
-/// if every byte is escaped.
+/// URLs that people share are usually shorter. With this limit, a line has at most 25 KB, even if
+/// every byte is escaped.
 pub(super) const MAX_VALUE: usize = 1024;
 
 /// A field's name, together with the characters around it in each format.
@@ -42,7 +42,7 @@ trait Form: Copy {
     fn tag(self, out: &mut Vec<u8>, name: &str);
     fn text(self, out: &mut Vec<u8>, text: &str);
     fn bytes(self, out: &mut Vec<u8>, bytes: &[u8]);
-    /// Writes text that needs no escape in either format.
+    /// Writes a string that needs no escape in either format.
     fn word(self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>));
 }
 
@@ -241,8 +241,8 @@ fn text(out: &mut Vec<u8>, form: impl Form, key: &Key, value: Option<&str>) {
     }
 }
 
-/// Writes at most [`MAX_VALUE`] bytes of text. If it was longer, its length is written as a
-/// separate field.
+/// Writes at most [`MAX_VALUE`] bytes of a string. If the string is longer, its full length is
+/// written as a separate field.
 #[inline]
 fn cut_text(out: &mut Vec<u8>, form: impl Form, key: &Key, length: &Key, value: Option<&str>) {
     if let Some(value) = value {

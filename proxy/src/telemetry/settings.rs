@@ -1,4 +1,4 @@
-//! Settings of the log: its contents, format and target.
+//! Settings of the log: its level, format and target.
 
 use std::path::PathBuf;
 
@@ -7,8 +7,8 @@ use tracing::Level;
 /// Settings of the log: level, format and target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSettings {
-    /// The least urgent level that is written. Dependencies are limited to `WARN` in any case, and
-    /// access records have a separate switch: `Telemetry::set_access`.
+    /// The least urgent level that is written. Dependencies never write anything less urgent than
+    /// `WARN`. Access records have a separate switch: `Telemetry::set_access`.
     pub level: Level,
     /// The format of a line.
     pub format: LogFormat,
@@ -17,7 +17,7 @@ pub struct LogSettings {
 }
 
 impl Default for LogSettings {
-    /// `info`, text, standard error.
+    /// Returns the defaults: `info`, text, standard error.
     fn default() -> Self {
         Self {
             level: Level::INFO,
@@ -39,7 +39,7 @@ pub enum LogFormat {
 /// Whether access records are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AccessLog {
-    /// One record for each request and each end of a tunnel, whatever the level.
+    /// One record is written for each request and for the end of each tunnel, whatever the level.
     On,
     /// No records are created or written.
     Off,
@@ -59,6 +59,6 @@ pub enum LogTarget {
     Stderr,
     /// Standard output, in color if it is a terminal.
     Stdout,
-    /// A file that lines are appended to. It is created if it does not exist.
+    /// A file to which lines are appended. It is created if it does not exist.
     File(PathBuf),
 }

@@ -1,7 +1,7 @@
 //! The destination of lines, used only by the queue's writing thread.
 //!
-//! Never reports a failure to the queue: data that the output refuses is written again later. Lines
-//! lost meanwhile are reported in a separate line once writing works again.
+//! A failure to write is not reported to the queue: the sink writes the refused data again later.
+//! Once writing works again, a separate line reports how many lines have been lost meanwhile.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -16,8 +16,8 @@ use super::settings::LogFormat;
 /// Minimum time between two reports of lost lines, so that the reports do not add to an overload.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Capacity that an empty buffer keeps: enough for the lines of a worker that serves 85,000
-/// requests a second until the next batch. Capacity beyond it is freed after a burst.
+/// Capacity that an empty buffer keeps. It is enough for the lines that a worker writes from one
+/// batch to the next at 85,000 requests a second. After a burst, any capacity beyond it is freed.
 const KEPT_BYTES: usize = 256 * 1024;
 
 /// The destination of the bytes.
@@ -51,7 +51,7 @@ pub(super) struct Sink {
     clock: Clock,
     /// The batch that is being written.
     batch: Vec<u8>,
-    /// Number of its bytes that have been written.
+    /// Number of bytes of `batch` that have been written.
     written: usize,
     /// Number of lost lines that have been reported.
     reported: u64,
@@ -76,8 +76,8 @@ impl Sink {
 
     /// Writes a batch of whole lines, and leaves an empty buffer in its place.
     ///
-    /// Data that the output refuses is kept for the next [`flush`](Self::flush). No earlier batch
-    /// may be left.
+    /// Data that the output refuses is kept for the next [`flush`](Self::flush). The previous batch
+    /// must have been written completely.
     pub(super) fn write(&mut self, batch: &mut Vec<u8>) {
         debug_assert!(self.batch.is_empty(), "an earlier batch is not written");
         std::mem::swap(&mut self.batch, batch);
@@ -99,8 +99,8 @@ impl Sink {
             }
         }
         if self.written > 0 {
-            // Standard library streams do not keep whole lines in their buffers, so the result is
-            // irrelevant.
+            // The streams of the standard library write whole lines without buffering them, so the
+            // result of a flush is irrelevant.
             let _ = self.output.flush();
             self.reset();
         }
@@ -114,7 +114,7 @@ impl Sink {
     }
 
     /// Reopens the log file. Does nothing if the output is not a file. Returns the number of lost
-    /// lines: one if the old file contains only part of it.
+    /// lines: one if only part of a line was written to the old file, otherwise zero.
     pub(super) fn reopen(&mut self) -> u64 {
         let flushed = self.flush();
         // If the new file cannot be opened, the old one stays in use: lines in an unexpected file
@@ -130,8 +130,8 @@ impl Sink {
         0
     }
 
-    /// Drops the rest of a line that the old file contains in part, so that the new file starts
-    /// with a whole line. Returns the number of lost lines.
+    /// Drops the rest of a line of which the old file contains only the first part, so that the new
+    /// file starts with a whole line. Returns the number of lost lines.
     fn skip_cut_line(&mut self) -> u64 {
         let is_cut = self.written > 0 && self.batch[self.written - 1] != b'\n';
         if !is_cut {
@@ -153,8 +153,8 @@ impl Sink {
         self.batch.shrink_to(KEPT_BYTES);
     }
 
-    /// Reports how many of the `lost` lines have been lost since the last report. Waits until
-    /// [`REPORT_INTERVAL`] after that report, unless `closing`.
+    /// Reports how many lines have been lost since the last report. `lost` is the total so far.
+    /// Reports are at least [`REPORT_INTERVAL`] apart, unless `closing`.
     pub(super) fn report_lost(&mut self, lost: u64, closing: bool) {
         self.owes_report = lost != self.reported;
         if !self.owes_report || !self.batch.is_empty() {

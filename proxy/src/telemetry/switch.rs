@@ -1,7 +1,7 @@
 //! The level filter, which can be changed while the proxy runs.
 //!
 //! `tracing_subscriber::reload` takes a read lock for every event. This filter loads an atomic only
-//! when a callsite is registered, because the result is cached with the callsite.
+//! when a callsite is registered, because `tracing` caches the result for the callsite.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,11 +20,11 @@ const LEVELS: [Level; 5] = [
     Level::TRACE,
 ];
 
-/// Targets that belong to the proxy. All others are dependencies.
+/// Targets that belong to the proxy. All other targets belong to dependencies.
 const OWN_SOURCES: [&str; 2] = ["pointsman", "plugin"];
 
-/// Dependencies that warn about input from peers. Without a stricter limit, any peer could fill the
-/// log.
+/// Dependencies that log warnings about input from peers. They get a stricter limit, since
+/// otherwise any peer could fill the log.
 const QUIET_SOURCES: [&str; 1] = ["h2"];
 
 /// A filter for all layers. Clones share one level.
@@ -55,7 +55,7 @@ impl LevelSwitch {
         let quiet = QUIET_SOURCES
             .iter()
             .any(|source| metadata.target().starts_with(source));
-        // More urgent levels compare as less.
+        // A more urgent level compares as less than a less urgent one.
         let limit = match (own, quiet) {
             (true, _) => self.level(),
             (false, false) => self.level().min(Level::WARN),

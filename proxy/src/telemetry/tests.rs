@@ -34,7 +34,7 @@ impl Write for Written {
     }
 }
 
-/// Runs `log` under a temporary subscriber and returns the lines written.
+/// Calls `log` under a temporary subscriber and returns the lines written.
 fn written(level: Level, format: LogFormat, log: impl FnOnce(&Telemetry)) -> String {
     written_in(Color::Never, level, format, log)
 }
@@ -294,7 +294,7 @@ fn long_values_are_cut() {
             "{length}: {line}"
         );
         assert_eq!(line.matches('ä').count(), 2 * 512.min(length), "{length}");
-        // Even records of the worst bytes fit into the room that the queue reserves.
+        // Even records of the longest escapes fit into the space that the queue reserves.
         let words = "\u{1}".repeat(length);
         let name = "n".repeat(64);
         let tags = [(name.as_str(), &[1; 256][..]); 16];
@@ -377,7 +377,7 @@ fn the_level_changes_while_running() {
     assert!(log.contains("seen"), "{log}");
 }
 
-/// Blocks each write until the test sends to `gate`.
+/// An output that blocks each write until the test sends to `gate`.
 struct Stuck {
     gate: mpsc::Receiver<()>,
     output: Written,
@@ -385,7 +385,8 @@ struct Stuck {
 
 impl Write for Stuck {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Fails once the test has dropped its end. From then on no write blocks.
+        // Returns an error once the test has dropped its end of the channel. From then on no write
+        // blocks.
         let _ = self.gate.recv();
         self.output.write(bytes)
     }
@@ -410,7 +411,7 @@ fn a_stuck_output_drops_lines_and_says_how_many() {
         None,
     )
     .unwrap();
-    // The writing thread can have one batch in progress in addition to the one that waits.
+    // The writing thread can have one batch in progress in addition to the batch that waits.
     let emitted = 3 * MAX_QUEUED_BYTES / text(&record()).len();
     let others = 100;
     for _ in 0..emitted {
@@ -443,7 +444,7 @@ fn a_full_disk_drops_lines_and_blocks_nothing() {
     };
     let (output, color) = open(&settings).unwrap();
     let (_, log, telemetry) = assemble(&settings, output, color, None).unwrap();
-    // The writing thread has one batch in progress in addition to the one that waits.
+    // The writing thread has one batch in progress in addition to the batch that waits.
     for _ in 0..3 * MAX_QUEUED_BYTES / text(&record()).len() {
         log.write(&record());
     }
@@ -497,7 +498,7 @@ fn lines_of_many_threads_stay_whole() {
     assert_eq!(next, [LINES + 1; THREADS]);
 }
 
-/// Accepts a few bytes at a time, and fails every other time.
+/// An output that accepts a few bytes at a time, and fails every other time.
 struct Faulty {
     output: Written,
     fails: bool,
@@ -645,11 +646,11 @@ proptest! {
         ));
         prop_assert_eq!(bytes, target);
     }
-    /// Any contents in any field, and any fields missing.
+    /// Tests arbitrary contents in every field, with arbitrary fields missing.
     #[test]
     fn the_writer_agrees_with_the_manual(
         texts in proptest::collection::vec(proptest::option::of(any_text()), 9),
-        // Occasionally one that has to be cut.
+        // Some values are long enough to be cut.
         bytes in proptest::collection::vec(
             proptest::option::of(prop_oneof![
                 9 => proptest::collection::vec(any::<u8>(), 0..40),
@@ -663,7 +664,7 @@ proptest! {
         end in proptest::sample::select(&End::ALL[..]),
     ) {
         let (id, status, bytes_in, bytes_out, version, port) = numbers;
-        // Avoids half microseconds, which as floats can be rounded either way.
+        // Avoids exact halves of a microsecond, which can be rounded either way in floating point.
         let time = |index: usize| times[index].map(|time| Duration::from_nanos(time / 1000 * 1000 + 2));
         let reason = texts[6].as_ref().map(|text| "x".repeat(reason_before) + text);
         let record = AccessRecord {
@@ -716,7 +717,8 @@ proptest! {
     }
 }
 
-/// Returns text with characters of all kinds; those with a meaning in a line are overrepresented.
+/// Returns strings with characters of all kinds. Characters with a special meaning in a log line
+/// are overrepresented.
 fn any_text() -> impl Strategy<Value = String> {
     let char = prop_oneof![
         any::<char>(),

@@ -1,7 +1,7 @@
 //! A worker's buffers.
 //!
-//! A connection borrows a buffer while there are bytes in it and returns it when it is empty. An
-//! idle connection therefore uses none.
+//! A connection borrows a buffer while the buffer contains bytes, and returns it when it is empty.
+//! An idle connection therefore uses none.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -13,19 +13,19 @@ use tokio::time::Instant;
 
 use crate::memory;
 
-/// Size of a buffer in bytes. Fits the head of nearly every message and the start of its body. A
-/// transfer between HTTP/1.1 connections that stalls in both directions keeps up to four buffers,
-/// 64 KiB: one to read and one to write for each connection.
+/// Size of a buffer in bytes. The head of nearly every message fits into it, with the start of the
+/// body. A transfer between HTTP/1.1 connections that stalls in both directions keeps up to four
+/// buffers, 64 KiB: one to read and one to write for each connection.
 pub const BUFFER_SIZE: usize = 16 * 1024;
 
-/// Maximum number of free buffers that a worker keeps. Normal load uses fewer at once; what a burst
-/// needs beyond that goes back to the allocator.
+/// Maximum number of free buffers that a worker keeps. Normal load uses fewer at once; the
+/// additional buffers of a burst go back to the allocator.
 const MAX_FREE: usize = 32;
 
-/// Minimum number of bytes that a burst must have returned to the allocator before they are
+/// Minimum number of bytes that a burst must have returned to the allocator before the allocator is
 /// trimmed.
 const MIN_TRIM: usize = 256 * 1024;
-/// Time without returned buffers after which a burst is over.
+/// Time without returned buffers after which a burst is considered over.
 const TRIM_AFTER: Duration = Duration::from_secs(1);
 
 /// The free buffers of one worker.
@@ -36,8 +36,8 @@ pub struct BufferPool {
     surplus: Rc<Surplus>,
 }
 
-/// Count of bytes in buffers that were too many to keep. The allocator keeps them, mixed with
-/// memory in use, until it is trimmed.
+/// Number of bytes that the pool has returned to the allocator because it had enough free buffers.
+/// The allocator keeps this memory, mixed with memory in use, until the allocator is trimmed.
 #[derive(Default)]
 struct Surplus {
     bytes: Cell<usize>,
@@ -50,7 +50,7 @@ impl Surplus {
         self.latest.set(Some(Instant::now()));
     }
 
-    /// Returns whether a burst has left enough bytes and is over. Then restarts the count.
+    /// Returns whether a burst is over and has left enough bytes to trim. If so, resets the count.
     fn is_due(&self) -> bool {
         let is_over = self
             .latest
@@ -87,8 +87,8 @@ impl BufferPool {
         }
     }
 
-    /// Returns to the system the memory that a burst has left with the allocator, once the burst is
-    /// over. Must be called from time to time.
+    /// Once a burst is over, returns the memory that it has left with the allocator to the system.
+    /// Must be called from time to time.
     pub fn trim(&self) {
         if self.surplus.is_due() {
             memory::give_back();
@@ -113,7 +113,7 @@ impl BufferPool {
     }
 }
 
-/// Bytes that were read but not used yet. Uses no memory after
+/// Bytes that were read but not used yet. The buffer uses no memory after
 /// [`release_if_empty`](Buffer::release_if_empty) has released it.
 #[derive(Debug)]
 pub struct Buffer {
@@ -154,7 +154,7 @@ impl Buffer {
     /// Returns the free space after the bytes in the buffer: at least one byte, unless the buffer
     /// contains `limit` bytes.
     ///
-    /// Grows beyond [`BUFFER_SIZE`] only when the buffer is full, and never beyond `limit`.
+    /// The buffer grows beyond [`BUFFER_SIZE`] only when it is full, and never beyond `limit`.
     pub fn room(&mut self, limit: usize) -> &mut [u8] {
         if self.bytes.is_empty() {
             self.bytes = self.pool.take();
@@ -200,7 +200,7 @@ impl Buffer {
         self.bytes.get_mut(self.start..self.end).unwrap_or_default()
     }
 
-    /// Removes bytes from the middle and moves those after them forward.
+    /// Removes a range of bytes and moves the bytes after it forward.
     pub fn remove(&mut self, range: Range<usize>) {
         let end = range.end.min(self.filled().len());
         if range.start < end {
@@ -228,7 +228,7 @@ impl Drop for Buffer {
     }
 }
 
-/// Bytes that wait to be written. Uses no memory after
+/// Bytes that wait to be written. The queue uses no memory after
 /// [`release_if_empty`](Queue::release_if_empty) has released it.
 #[derive(Debug)]
 pub struct Queue {
@@ -259,13 +259,13 @@ impl Queue {
         self.sent == self.bytes.len()
     }
 
-    /// Returns whether some bytes were written and others still wait.
+    /// Returns whether some bytes were written while others still wait.
     #[inline]
     pub fn is_partly_sent(&self) -> bool {
         self.sent > 0 && !self.is_empty()
     }
 
-    /// Returns the vector to append to. The caller must do nothing else to it.
+    /// Returns the vector to append to. The caller must only append.
     #[inline]
     pub fn end(&mut self) -> &mut Vec<u8> {
         if self.bytes.capacity() == 0 {
@@ -342,7 +342,7 @@ mod tests {
         assert_eq!(sent.len(), limit);
         assert!(buffer.room(limit).is_empty());
         assert_eq!(buffer.filled(), sent);
-        // Free space at the front is used first.
+        // The free space at the front is used first.
         buffer.consume(50);
         assert_eq!(buffer.room(limit).len(), 50);
         assert_eq!(buffer.filled(), &sent[50..]);
@@ -370,7 +370,7 @@ mod tests {
     #[test]
     fn there_is_room_unless_the_limit_is_reached() {
         let mut buffer = Buffer::new(BufferPool::default());
-        // A large head has arrived and been consumed, except for the bytes after it.
+        // A large head has arrived and been consumed; only the bytes after it remain.
         while put(&mut buffer, &[1; 1000], 3 * BUFFER_SIZE) > 0 {}
         buffer.consume(2 * BUFFER_SIZE + 100);
         let left = buffer.filled().len();

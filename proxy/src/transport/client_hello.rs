@@ -1,8 +1,8 @@
-//! The first message of a TLS client, read without terminating TLS. Contains the requested host
+//! The first message of a TLS client, read without terminating TLS. It contains the requested host
 //! name and the offered protocols, by which a connection can be routed without decryption.
 //!
-//! Reads peeked bytes; does no I/O. Ignores the rest of the message: the server that receives the
-//! connection decides whether it is valid.
+//! The parser reads peeked bytes and does no I/O. It ignores the rest of the message: the server
+//! that receives the connection decides whether that is valid.
 
 #[cfg(test)]
 mod tests;
@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use crate::transport::reader::Reader;
 
-/// Maximum number of bytes up to the end of the message: those of one full record. Browsers send
+/// Maximum number of bytes up to the end of the message: the size of one full record. Browsers send
 /// less than 2 KiB, or less than 4 KiB with post-quantum keys and a resumed session.
 pub const MAX_CLIENT_HELLO: usize = RECORD_HEADER + MAX_FRAGMENT;
 
@@ -55,13 +55,13 @@ pub struct ClientHello {
 /// Protocols in the client's order of preference, such as `h2`. Empty if the client sent no list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AlpnProtocols {
-    /// The list as in the message, where each protocol follows its length. Needs only one
-    /// allocation.
+    /// The list in the form that the message has: each protocol follows its length. This needs only
+    /// one allocation.
     list: Vec<u8>,
 }
 
 impl AlpnProtocols {
-    /// Returns each protocol's name: never empty, not always text.
+    /// Returns each protocol's name. A name is never empty, but need not be valid text.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let mut reader = Reader::new(&self.list);
         std::iter::from_fn(move || reader.prefixed_u8())
@@ -97,9 +97,9 @@ pub enum ClientHelloError {
 
 /// Reads the `ClientHello` at the start of a connection, in one record or several.
 ///
-/// After [`Parsed::Partial`], the caller must call it again with all bytes so far. It never returns
-/// that for [`MAX_CLIENT_HELLO`] bytes. Copies the message only if it is complete and arrived in
-/// several records.
+/// After [`Parsed::Partial`], the caller must call this function again with all bytes so far. The
+/// result is never `Partial` for [`MAX_CLIENT_HELLO`] bytes. Copies the message only if it is
+/// complete and arrived in several records.
 ///
 /// # Errors
 /// Fails as soon as the bytes show the error. Bytes that do not start a handshake give
@@ -153,7 +153,7 @@ fn message(bytes: &[u8]) -> Result<Option<Cow<'_, [u8]>>, ClientHelloError> {
     Ok(None)
 }
 
-/// Returns the available content of the records. Ends at the first error.
+/// Returns the available content of the records. The iterator ends at the first error.
 fn fragments(bytes: &[u8]) -> impl Iterator<Item = Result<&[u8], ClientHelloError>> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
@@ -174,7 +174,7 @@ type Fragment<'a> = (&'a [u8], &'a [u8]);
 
 /// Splits off the first record's content. Returns `None` while its header is incomplete.
 fn next_fragment(bytes: &[u8]) -> Result<Option<Fragment<'_>>, ClientHelloError> {
-    // The minor version means nothing (RFC 8446, section 5.1).
+    // The minor version has no meaning (RFC 8446, section 5.1).
     let is_handshake = match bytes {
         [] => true,
         [kind] => *kind == RECORD_HANDSHAKE,
@@ -224,8 +224,8 @@ fn parse_message(message: &[u8]) -> Result<ClientHello, ClientHelloError> {
             EXTENSION_ALPN => protocols.replace(data),
             _ => None,
         };
-        // RFC 8446, section 4.2: at most one extension of each type. With two, readers would
-        // differ.
+        // RFC 8446, section 4.2: at most one extension of each type. With two, the server might use
+        // the other one.
         if before.is_some() {
             return Err(ClientHelloError::Malformed);
         }
@@ -236,12 +236,12 @@ fn parse_message(message: &[u8]) -> Result<ClientHello, ClientHelloError> {
     })
 }
 
-/// Parses a list with one name of each type (RFC 6066, section 3).
+/// Parses a list with at most one name of each type (RFC 6066, section 3).
 fn server_name(extension: &[u8]) -> Result<Option<String>, ClientHelloError> {
     let mut list = list(extension)?;
     let mut host = None;
     while let Some(kind) = list.u8() {
-        // Names of other types, none of which exist, do not need to have a length.
+        // No other name type is defined, and such a name need not start with a length.
         if kind != NAME_HOST {
             break;
         }
@@ -277,7 +277,7 @@ fn alpn(extension: &[u8]) -> Result<AlpnProtocols, ClientHelloError> {
     })
 }
 
-/// Returns the list in an extension. It must fill the extension and must not be empty.
+/// Returns the list in an extension. The list must fill the extension and must not be empty.
 fn list(extension: &[u8]) -> Result<Reader<'_>, ClientHelloError> {
     let mut reader = Reader::new(extension);
     match reader.prefixed_u16() {

@@ -1,8 +1,8 @@
 //! A connected stream of bytes.
 //!
-//! HTTP reads and writes an [`Io`], and tunnels copy between two of them. It is a plain socket, or
-//! TLS over one. Features of plain TCP only, such as a tunnel's `splice(2)`, are available through
-//! [`Io::as_tcp`].
+//! HTTP reads and writes an [`Io`], and tunnels copy between two of them. An `Io` is a plain
+//! socket, or TLS over one. Features of plain TCP only, such as a tunnel's `splice(2)`, are
+//! available through [`Io::as_tcp`].
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -91,7 +91,7 @@ impl Io {
     /// Reads without waiting. Returns 0 at the end of the stream.
     ///
     /// # Errors
-    /// `WouldBlock` if there is nothing to read; errors of the socket. With TLS also
+    /// `WouldBlock` if there is nothing to read; errors of the socket. With TLS, also
     /// `UnexpectedEof` if the peer closed its socket without marking the end of its stream (RFC
     /// 8446, section 6.1), and `InvalidData` for a protocol violation.
     #[inline]
@@ -104,10 +104,10 @@ impl Io {
         Ok(count)
     }
 
-    /// Returns whether there are neither bytes to read nor an end of stream, without waiting. A
-    /// pooled connection must pass this check before it is reused.
+    /// Returns whether there is nothing to read, neither bytes nor the end of the stream. Does not
+    /// wait. A pooled connection must pass this check before it is reused.
     pub fn is_silent(&mut self) -> bool {
-        // No system call unless the poller has reported something.
+        // Makes no system call unless the poller has reported something.
         let result = match &mut self.stream {
             Stream::Plain(socket) => socket.try_read(&mut [0]),
             Stream::Tls(stream) => stream.try_read(&mut [0]),
@@ -115,8 +115,8 @@ impl Io {
         result.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
-    /// Returns whether there are neither bytes to read nor an end of stream, by a system call. Also
-    /// detects events that the poller has not reported yet.
+    /// Returns whether there is nothing to read, neither bytes nor the end of the stream. Makes a
+    /// system call, which also detects events that the poller has not reported yet.
     pub fn has_nothing_to_read(&mut self) -> bool {
         match &mut self.stream {
             Stream::Plain(socket) => socket.has_nothing_to_read(),
@@ -126,7 +126,7 @@ impl Io {
 
     /// Writes as many bytes as there is space for, without waiting. With TLS, some of them can
     /// remain in the session as ciphertext; [`Io::poll_flush`] waits until the socket has accepted
-    /// them.
+    /// that.
     ///
     /// # Errors
     /// `WouldBlock` if there is no space; errors of the socket.
@@ -176,7 +176,7 @@ impl Io {
     }
 
     /// Ready once the socket has accepted everything that was written. A caller with nothing more
-    /// to write must poll this, because nothing else sends the rest.
+    /// to write must poll this future, because nothing else sends the rest.
     ///
     /// # Errors
     /// Errors of the socket.

@@ -1,9 +1,10 @@
 //! The PROXY protocol, versions 1 and 2: a header before the first byte of a connection, by which a
 //! proxy passes on its client's address.
 //!
-//! Reads and writes bytes; does no I/O and uses no clock. The rules are those of HAProxy's
-//! `doc/proxy-protocol.txt`, called "the specification" here. It forbids guessing whether there is
-//! a header. Only call [`parse`] if the configuration says that the peer sends one.
+//! This module reads and writes bytes; it does no I/O and uses no clock. The rules are those of
+//! HAProxy's `doc/proxy-protocol.txt`, called "the specification" here. The specification forbids
+//! guessing whether there is a header, so only call [`parse`] if the configuration says that the
+//! peer sends one.
 
 mod crc32c;
 mod header;
@@ -21,17 +22,18 @@ pub use self::tlv::{MAX_AUTHORITY, MAX_UNIQUE_ID};
 pub use self::v1::{MAX_V1_LENGTH, push_v1};
 pub use self::v2::{Checksum, MAX_V2_LENGTH, V2_FIXED_LENGTH, push_v2};
 
-/// Maximum length of a header of either version. No more bytes are needed to accept or reject one.
+/// Maximum length of a header of either version. This many bytes are always enough to accept or
+/// reject a header.
 pub const MAX_HEADER_LENGTH: usize = V2_FIXED_LENGTH + MAX_V2_LENGTH;
 
 /// Reads the header at the start of a connection.
 ///
-/// After [`Parsed::Partial`], the caller must call it again with all bytes so far. It never returns
-/// that for [`MAX_HEADER_LENGTH`] bytes. Copies nothing.
+/// After [`Parsed::Partial`], the caller must call this function again with all bytes so far. The
+/// result is never `Partial` for [`MAX_HEADER_LENGTH`] bytes. Copies nothing.
 ///
 /// # Errors
 /// The connection must be closed without a response. Bytes that do not start a header are rejected
-/// at the first wrong byte, so a client without a header need not wait for a timeout.
+/// at the first wrong byte, so a client that sends no header does not wait for a timeout.
 pub fn parse(bytes: &[u8]) -> Result<Parsed<'_>, ProxyProtocolError> {
     if starts_alike(bytes, v2::SIGNATURE) {
         v2::parse(bytes)

@@ -22,7 +22,7 @@ pub enum Socket {
     Unix(UnixStream),
 }
 
-/// Calls the same method on the socket inside.
+/// Calls the same method on the TCP or Unix socket.
 macro_rules! each {
     ($self:expr, $socket:ident => $call:expr) => {
         match $self {
@@ -33,7 +33,7 @@ macro_rules! each {
 }
 
 impl Socket {
-    /// Waits for one of `interest`. Needs no buffer.
+    /// Waits until the socket is ready for one of `interest`. Needs no buffer.
     ///
     /// # Errors
     /// Errors of the poller.
@@ -72,7 +72,7 @@ impl Socket {
     /// the stream. `look` returns `None` if it needs more bytes than there are.
     ///
     /// # Errors
-    /// `WouldBlock` if there is nothing to read, or less than needed; errors of the socket.
+    /// `WouldBlock` if there is nothing to read, or less than `look` needs; errors of the socket.
     pub fn try_peek<T>(
         &self,
         buffer: &mut [u8],
@@ -103,11 +103,11 @@ impl Socket {
 
     /// Clears the read readiness after a read that did not fill its buffer.
     ///
-    /// Such a read leaves nothing, so another read to find that out is not needed. Bytes that have
-    /// arrived since then raise a new event.
+    /// Such a read has emptied the socket, so no further read is needed to find that out. Bytes
+    /// that have arrived since then raise a new event.
     fn clear_read_ready(&self) {
         let empty = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
-        // The error is the one that `empty` returns.
+        // The only error is the one that `empty` returns.
         let _ = each!(self, socket => socket.try_io(Interest::READABLE, empty));
     }
 
@@ -127,8 +127,8 @@ impl Socket {
         each!(self, socket => socket.try_write_vectored(slices))
     }
 
-    /// Reads without consulting the poller, so that bytes that it has not reported yet are found
-    /// too.
+    /// Reads without consulting the poller, so that bytes that the poller has not reported yet are
+    /// found as well.
     ///
     /// # Errors
     /// `WouldBlock` if there is nothing to read; errors of the socket.
@@ -136,7 +136,8 @@ impl Socket {
         Ok(each!(self, socket => recv(socket, buffer, RecvFlags::DONTWAIT))?.0)
     }
 
-    /// Returns whether there are neither bytes to read nor an end of stream, by a system call.
+    /// Returns whether there is nothing to read, neither bytes nor the end of the stream. Makes a
+    /// system call.
     pub fn has_nothing_to_read(&self) -> bool {
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
         let result = each!(self, socket => recv(socket, &mut [0], flags));

@@ -1,8 +1,8 @@
-//! TLS by rustls, without waiting.
+//! TLS through rustls, without waiting.
 //!
-//! Contains handshakes, the resulting streams, certificates and session tickets. No type of rustls
-//! leaves this module. The cryptography provider is always ring, passed explicitly: nothing depends
-//! on a process-wide default.
+//! This module contains handshakes, the resulting streams, certificates and session tickets. No
+//! type of rustls leaves it. The cryptography provider is always ring, passed explicitly: nothing
+//! depends on a process-wide default.
 
 mod certificate;
 mod ciphertext;

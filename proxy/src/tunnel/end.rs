@@ -17,7 +17,7 @@ pub enum End {
     Http2(Box<ByteStream>),
 }
 
-/// Makes the same call on the stream of either variant.
+/// Makes the same call on either variant's stream.
 macro_rules! each {
     ($self:expr, $stream:ident => $call:expr) => {
         match $self {
@@ -57,8 +57,8 @@ impl End {
         each!(self, stream => stream.try_write(bytes))
     }
 
-    /// Flushes the stream. Ready once everything that was written has been handed to the socket, or
-    /// to the task of the HTTP/2 connection.
+    /// Flushes the stream. Ready once all written bytes have been handed to the socket, or to the
+    /// task of the HTTP/2 connection.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             End::Io(io) => io.poll_flush(cx),
@@ -67,7 +67,7 @@ impl End {
         }
     }
 
-    /// Sends the end of the stream after everything that was written.
+    /// Closes the sending direction of the stream after all written bytes have been sent.
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             End::Io(io) => io.poll_shutdown(cx),

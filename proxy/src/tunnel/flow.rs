@@ -9,16 +9,16 @@ use super::end::End;
 use super::scratch::Scratch;
 use super::splice::Pipe;
 
-/// Maximum number of reads by one direction before the worker's other tasks get a turn.
+/// Maximum number of reads that one direction makes before the worker's other tasks get a turn.
 const MAX_READS_A_TURN: u32 = 16;
-/// Number of reads that one filling of a pipe counts for: a pipe has the capacity of this many
+/// Number of reads that filling a pipe counts as: a pipe has the capacity of this many scratch
 /// buffers.
 const READS_A_PIPE: u32 = 4;
 
 /// One direction of a tunnel.
 #[derive(Debug)]
 pub(super) struct Flow {
-    /// Bytes that were read, but that the other side has not accepted yet.
+    /// Bytes that were read but that the other side has not accepted yet.
     rest: Bytes,
     /// A pipe that is borrowed while there is bulk data.
     pipe: Option<Pipe>,
@@ -31,7 +31,7 @@ enum FlowState {
     Open,
     /// The source has ended; the remaining bytes are being written.
     Draining,
-    /// The end has been passed on.
+    /// The end of the stream has been passed on.
     Closed,
 }
 
@@ -39,7 +39,8 @@ impl Flow {
     /// Creates a flow that sends `early` first.
     pub(super) fn new(early: &[u8]) -> Flow {
         Flow {
-            // Copied, because a slice would keep the whole buffer alive that it was read into.
+            // The bytes are copied, because a slice would keep alive the whole buffer that they
+            // were read into.
             rest: Bytes::copy_from_slice(early),
             pipe: None,
             state: FlowState::Open,
@@ -47,8 +48,9 @@ impl Flow {
         }
     }
 
-    /// Moves as many bytes as possible. Ready once the end has been passed on, or the other side
-    /// accepts no more. Fails if the source is broken, which breaks both directions.
+    /// Moves as many bytes as possible. Ready once the end of the stream has been passed on, or the
+    /// other side accepts no more bytes. Fails if the source is broken, which breaks both
+    /// directions.
     pub(super) fn poll(
         &mut self,
         from: &mut End,
@@ -83,7 +85,8 @@ impl Flow {
             match self.state {
                 FlowState::Closed => return Poll::Ready(Ok(())),
                 FlowState::Draining => {
-                    // The peer may already be gone, which ends this direction as well.
+                    // The peer can already be gone; in that case the direction has ended all the
+                    // same.
                     let _ = ready!(to.poll_shutdown(cx));
                     self.state = FlowState::Closed;
                     return Poll::Ready(Ok(()));
@@ -144,7 +147,8 @@ impl Flow {
         Ok(())
     }
 
-    /// Puts the pipe back, so that another tunnel can use it while this source has no data.
+    /// Returns the pipe to the worker, so that another tunnel can use it while this source has no
+    /// data.
     fn give_back(&mut self, scratch: &Scratch) {
         if let Some(pipe) = self.pipe.take() {
             scratch.0.pipes.put(pipe);
@@ -159,8 +163,8 @@ impl Flow {
         }
     }
 
-    /// Ends this direction because the other side accepts no more. The opposite direction goes on:
-    /// bytes that the other side sent earlier may still be on their way.
+    /// Ends this direction because the other side accepts no more bytes. The opposite direction
+    /// continues: bytes that the other side sent earlier can still be in transit.
     fn abort(&mut self) {
         self.rest = Bytes::new();
         self.pipe = None;
@@ -176,7 +180,8 @@ impl Flow {
         self.moved += count as u64;
     }
 
-    /// Returns whether the end has been passed on, or the other side accepts no more.
+    /// Returns whether the end of the stream has been passed on, or the other side accepts no more
+    /// bytes.
     pub(super) fn has_ended(&self) -> bool {
         self.state == FlowState::Closed
     }

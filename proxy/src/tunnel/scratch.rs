@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::splice::Pipes;
 use crate::transport::io::Io;
 
-/// Length of the buffer: as much as a socket buffer commonly holds.
+/// Length of the scratch buffer: the amount of data that a socket buffer commonly contains.
 const SCRATCH_LEN: usize = 64 * 1024;
 
 /// A buffer that all tunnels of a worker use in turn, and the pipes that they borrow.

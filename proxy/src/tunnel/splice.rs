@@ -1,9 +1,9 @@
-//! Moves bytes from socket to socket without copying them into this process: `splice(2)` through a
-//! pipe.
+//! Moves bytes from socket to socket with `splice(2)` and a pipe, without copying them into this
+//! process.
 //!
-//! For bulk data on plain TCP. A flow borrows a pipe from its worker once a read has filled the
-//! scratch buffer, and returns the pipe as soon as its source has no more data. An idle tunnel has
-//! no pipe.
+//! Used for bulk data on plain TCP. A flow borrows a pipe from its worker once a read has filled
+//! the scratch buffer, and returns the pipe as soon as its source has no more data. An idle tunnel
+//! has no pipe.
 
 use std::cell::RefCell;
 use std::io;
@@ -15,12 +15,12 @@ use nix::unistd::pipe2;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-/// Requested capacity of a pipe: as much as a socket buffer holds under load. The kernel may grant
-/// less, down to 4 KiB once a user has many pipes.
+/// Requested capacity of a pipe: the amount of data that a socket buffer contains under load. The
+/// kernel can grant less, down to 4 KiB once a user has many pipes.
 const PIPE_LEN: usize = 256 * 1024;
 /// Maximum number of pipes of one worker. A reader that has stopped reading occupies the pipe of
-/// its tunnel, and must not occupy the descriptors that clients need. A tunnel without a pipe
-/// copies.
+/// its tunnel. The limit keeps such pipes from using up the descriptors that clients need. A tunnel
+/// without a pipe copies its bytes.
 pub(super) const MAX_PIPES: usize = 8;
 
 /// A worker's unused pipes.
@@ -32,7 +32,7 @@ pub(super) struct Pipes {
 }
 
 impl Pipes {
-    /// Returns an empty pipe, or `None` if there are too many or no descriptors are left.
+    /// Returns an empty pipe, or `None` if too many pipes are open or no descriptors are left.
     pub(super) fn take(&self) -> Option<Pipe> {
         let pooled = self.idle.borrow_mut().pop();
         pooled.or_else(|| {
@@ -57,7 +57,7 @@ impl Pipes {
     }
 }
 
-/// A pipe for bytes on their way from one socket to another.
+/// A pipe that carries bytes from one socket to another.
 #[derive(Debug)]
 pub(super) struct Pipe {
     read: OwnedFd,
@@ -87,8 +87,8 @@ impl Pipe {
         self.filled
     }
 
-    /// Moves available bytes from `from` into the pipe, without waiting. Returns their number; 0 is
-    /// the end of the stream. The pipe must be empty.
+    /// Moves available bytes from `from` into the pipe, without waiting. Returns the number of
+    /// bytes; 0 means the end of the stream. The pipe must be empty.
     ///
     /// # Errors
     /// `WouldBlock` if `from` has no data; errors of the socket.
@@ -127,7 +127,7 @@ mod tests {
         let pipes = Pipes::default();
         let mut taken: Vec<Pipe> = std::iter::from_fn(|| pipes.take()).collect();
         assert_eq!(taken.len(), MAX_PIPES);
-        // A pipe that is put back is handed out again; one that is dropped makes room for a new
+        // A pipe that is put back is handed out again. A pipe that is dropped makes room for a new
         // one.
         pipes.put(taken.remove(0));
         assert_eq!(pipes.idle(), 1);

@@ -17,7 +17,7 @@ enum Kind {
     Tls,
 }
 
-/// Returns the far end, and the tunnel's end.
+/// Returns the far end of a connection, and the end that the tunnel uses.
 async fn pair(kind: Kind) -> (Io, Io) {
     match kind {
         Kind::Plain => {
@@ -91,7 +91,7 @@ async fn the_last_bytes_go_out_without_another_event() {
     let mut tunnel = tunnel(near_client, near_server);
     let sent = pattern(8_000_000);
     let talk = async {
-        // Nothing is closed, and a slow reader still gets all of it.
+        // No side is closed, and a slow reader still receives all the bytes.
         let receive = async {
             let mut seen = Vec::new();
             let mut buffer = vec![0; 50_000];

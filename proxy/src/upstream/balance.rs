@@ -1,7 +1,7 @@
 //! Load balancing: the algorithms of `balance`, which choose the endpoint for a request.
 //!
-//! They choose among [`Candidates`] and do not depend on connections: all facts about a candidate
-//! come from a [`Field`]. There is one [`Balancer`] for each worker and endpoint set.
+//! The algorithms choose among [`Candidates`] and do not depend on connections: all facts about a
+//! candidate come from a [`Field`]. There is one [`Balancer`] for each worker and endpoint set.
 
 mod candidates;
 mod schedule;
@@ -15,41 +15,41 @@ use crate::config::Balance;
 
 pub(super) use self::candidates::Candidates;
 
-/// Maximum number of candidates that are all compared. From more candidates two are drawn, which is
-/// nearly as good.
+/// Maximum number of candidates among which the best is found by comparing all. Of more candidates,
+/// two are drawn at random and compared, which is nearly as good.
 const MAX_COMPARED: usize = 16;
 
 /// Number of random draws before candidates are checked one by one.
 const MAX_DRAWS: usize = 8;
 
-/// Number of full candidates in a key's order after which any other candidate is taken. Each one
-/// takes a pass over all candidates to find.
+/// Number of full candidates in a key's order after which any other candidate is taken. The limit
+/// matters because each step in that order is a pass over all candidates.
 const MAX_FULL: usize = 8;
 
 /// Facts about candidates, which are identified by number.
 pub(super) trait Field {
-    /// Returns the requests in progress at all candidates together.
+    /// Returns the number of requests in progress at all candidates together.
     fn total_load(&self) -> u32;
 
-    /// Returns the requests in progress at this candidate, over all workers.
+    /// Returns the number of requests in progress at this candidate, over all workers.
     fn load(&self, candidate: usize) -> u32;
 
-    /// Returns whether this request may go there now.
+    /// Returns whether this request can go to the candidate now.
     fn is_open(&self, candidate: usize) -> bool;
 
-    /// Returns its response time, in any unit, or `None` if it is unknown.
+    /// Returns the candidate's response time, in any unit, or `None` if it is unknown.
     fn latency(&self, candidate: usize) -> Option<f64>;
 
-    /// Returns its identity, which is the same in every process.
+    /// Returns the candidate's identity, which is the same in every process.
     fn token(&self, candidate: usize) -> u64;
 }
 
-/// Chooses candidates, and keeps the state that this needs.
+/// The algorithm that chooses candidates, with its state.
 #[derive(Debug)]
 pub(super) struct Balancer {
     balance: Balance,
     random: Random,
-    /// Where the next search starts, so that equal candidates take turns.
+    /// Index at which the next search starts, so that equal candidates take turns.
     turn: Cell<usize>,
     schedule: RefCell<Schedule>,
 }
@@ -65,12 +65,12 @@ impl Balancer {
         }
     }
 
-    /// Returns where the next search starts.
+    /// Returns the index at which the next search starts.
     pub(super) fn turn(&self) -> usize {
         self.turn.get()
     }
 
-    /// Returns a number below `count`, a different one each time; 0 if `count` is 0.
+    /// Returns the numbers from 0 to `count - 1` in turn, one at each call; 0 if `count` is 0.
     pub(super) fn any(&self, count: usize) -> usize {
         let turn = self.turn.get();
         self.turn.set(turn.wrapping_add(1));
@@ -82,7 +82,7 @@ impl Balancer {
         self.balance == Balance::PeakEwma
     }
 
-    /// Chooses one of `candidates` that is open. `key` is the hash of the part of the request that
+    /// Chooses an open candidate. `key` is the hash of the part of the request that
     /// [`Balance::Hash`] uses.
     #[inline]
     pub(super) fn choose(
@@ -131,8 +131,8 @@ impl Balancer {
         }
     }
 
-    /// Chooses the candidate with the least (requests in progress + 1) × cost / weight, from all
-    /// candidates or from two.
+    /// Chooses the candidate with the least (requests in progress + 1) × cost / weight. Compares
+    /// all candidates or, if there are many, two random ones.
     fn least(
         &self,
         candidates: &Candidates,
@@ -178,7 +178,8 @@ impl Balancer {
                 return Some(candidate);
             }
         }
-        // Most candidates are closed: take the first open one after a random position.
+        // Probably most candidates are closed, so take the first open one, starting at a random
+        // position.
         let list = candidates.list();
         let start = self.random.below(list.len().max(1) as u64);
         let (later, sooner) = list.split_at(usize::try_from(start).unwrap_or(0));
@@ -187,9 +188,9 @@ impl Balancer {
     }
 }
 
-/// Chooses by rendezvous hashing: each key has its own order of all candidates, and goes to the
-/// first one that is open. With `max_load`, it goes to the first whose load is at most that
-/// percentage of its fair share.
+/// Chooses by rendezvous hashing. Each key has its own order of all candidates, and the request
+/// goes to the first open candidate in that order. With `max_load`, it goes to the first one whose
+/// load is at most that percentage of the candidate's fair share.
 fn by_hash(
     candidates: &Candidates,
     key: u64,
@@ -232,13 +233,13 @@ fn by_hash(
         }
         next = best(&full);
     }
-    // At least one candidate is always below the average.
+    // Unless candidates are closed, at least one of them is below the average and has room.
     let mut others = candidates.list().iter().copied();
     let other = others.find(|other| field.is_open(*other) && has_room(*other));
     other.or(Some(first))
 }
 
-/// Returns the candidate that a key prefers among those with a token.
+/// Returns the candidate that a key prefers among those for which `token` returns a value.
 pub(super) fn preferred(
     candidates: &Candidates,
     key: u64,
@@ -254,9 +255,8 @@ pub(super) fn preferred(
         .map(|(candidate, _)| candidate)
 }
 
-/// Returns how much a key prefers a candidate. Each of two candidates is preferred by a share of
-/// the keys that is proportional to its weight (Schindelhauer and Schomaker, Weighted Distributed
-/// Hash Tables).
+/// Returns how much a key prefers a candidate. The share of keys that prefer a given candidate is
+/// proportional to its weight (Schindelhauer and Schomaker, Weighted Distributed Hash Tables).
 fn score(key: u64, token: u64, weight: u32, is_even: bool) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "53 bits are enough")]
     let point = ((hash::of_pair(key, token) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;

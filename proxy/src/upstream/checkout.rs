@@ -1,10 +1,10 @@
-//! From a cluster to a lease: chooses the endpoint and the connection for a request.
+//! The path from a cluster to a lease: chooses the endpoint and the connection for a request.
 //!
 //! The balancer chooses among the usable endpoints. An endpoint that refuses connections gets no
 //! requests until the keeper has connected to it again; its requests go to other endpoints. If no
-//! other endpoint is left, requests go to such endpoints all the same, so that a single server that
-//! restarts is used the moment it listens again. If that fails too, the request waits for
-//! `retry.pause` and starts over, up to `retry.attempts` times.
+//! other endpoint is left, requests go to such endpoints all the same. A single server that
+//! restarts is therefore used as soon as it listens again. If those attempts fail too, the request
+//! waits for `retry.pause` and starts over, up to `retry.attempts` times.
 
 mod binding;
 mod demand;
@@ -29,7 +29,7 @@ impl LocalCluster {
     /// [`CheckoutError`], which results in a 503.
     ///
     /// # Cancel safety
-    /// Safe: dropping it releases slot and connection.
+    /// Safe: dropping the future releases the slot and the connection.
     pub async fn checkout(self: &Rc<Self>, demand: &Demand<'_>) -> Result<Lease, CheckoutError> {
         let patience = Patience::default();
         if let Some(bound) = demand.bound {
@@ -41,7 +41,7 @@ impl LocalCluster {
                 if demand.avoid.is_empty() {
                     return Err(search.failed());
                 }
-                // The request has failed at this server before, but may not go to any other.
+                // The request has failed at this server before, but must not go to any other.
                 tokio::time::sleep(search.set.settings.backend.retry.pause).await;
                 search.renew();
                 search.skips_failed = false;
@@ -56,7 +56,7 @@ impl LocalCluster {
             let mut search = Search::new(self, demand, &patience);
             search.skips_failed = skips_failed;
             if search.has_only_avoided() {
-                // The only usable server is the one that has just failed.
+                // The request has already failed at every usable server.
                 tokio::time::sleep(search.set.settings.backend.retry.pause).await;
                 skips_failed = false;
                 search.renew();

@@ -1,8 +1,8 @@
 //! Clusters: the run-time state of a backend, shared by all workers.
 //!
 //! A [`Cluster`] keeps its identity for as long as its backend's name is configured. Reloads,
-//! discovery and operators replace its [`EndpointSet`], an immutable snapshot. Created off the
-//! worker threads; each worker has a `LocalCluster` for it.
+//! discovery and operators replace its [`EndpointSet`], an immutable snapshot. A cluster is created
+//! off the worker threads; each worker has a `LocalCluster` for it.
 
 mod build;
 mod ejection;
@@ -31,19 +31,19 @@ use crate::config::{self, Affinity, ServerAddress, ServerState};
 #[derive(Debug)]
 pub struct Cluster {
     pub(super) shared: Arc<Shared>,
-    /// The current set, for readers. Workers receive it by a command.
+    /// The current set, for readers other than workers. Workers receive the set by a command.
     endpoints: ArcSwap<EndpointSet>,
     sources: Mutex<Sources>,
     /// Sessions with their endpoints, if sessions are learned.
     learned: ArcSwapOption<Learned>,
-    /// Number of usable servers in the lower half. The upper half is the lower half of the epoch at
-    /// which they were counted.
+    /// Number of usable servers in the lower half. The upper half contains the lower half of the
+    /// epoch at which the servers were counted.
     usable: AtomicU64,
     /// Whether response times are measured.
     measured: AtomicBool,
     /// Locked while an endpoint is being ejected.
     ejecting: Mutex<()>,
-    /// Loads, one for each worker.
+    /// Requests in flight, for each worker.
     loads: Box<[Load]>,
 }
 
@@ -59,37 +59,38 @@ pub(super) struct Load {
 #[derive(Debug, Default)]
 struct Sources {
     settings: Arc<Settings>,
-    /// Servers in the order of the configuration, followed by those of the file in its order.
+    /// Servers in the order of the configuration, followed by those of the servers file in the
+    /// order of the file.
     servers: Vec<Configured>,
-    /// Generation of the file from which its servers come.
+    /// Generation of the servers file.
     file_generation: FileGeneration,
     found: HashMap<ServerAddress, Vec<Found>>,
     overrides: HashMap<String, ServerOverride>,
-    /// Endpoints that have left the set, by server name and address. An endpoint that comes back
-    /// while it still has requests is reused.
+    /// Endpoints that have left the set, by server name and address. If an endpoint comes back
+    /// while requests still use it, it is reused.
     gone: HashMap<(String, Address), Weak<Endpoint>>,
-    /// Former sets that workers may still have. They are freed on this side, since that takes a
-    /// while.
+    /// Former sets that workers may still use. They are freed here and not by a worker, since
+    /// freeing a set takes a while.
     retired: Vec<Arc<EndpointSet>>,
 }
 
-/// Settings that an operator has made for a server, instead of its configuration.
+/// An operator's settings for a server, which override the configuration.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ServerOverride {
-    /// Whether the server accepts requests.
+    /// State that the operator has set: which requests the server accepts.
     pub state: Option<ServerState>,
-    /// Weight of the server.
+    /// Weight that the operator has set.
     pub weight: Option<u16>,
 }
 
-/// A cluster with everything that one configuration defines for it.
+/// A cluster together with the settings and endpoints of one configuration.
 #[derive(Debug, Clone)]
 pub struct ClusterConfig {
     /// The cluster.
     pub cluster: Arc<Cluster>,
-    /// Its settings.
+    /// The settings of the cluster.
     pub settings: Arc<Settings>,
-    /// Its servers and their endpoints.
+    /// The servers of the cluster and their endpoints.
     pub endpoints: Arc<EndpointSet>,
     servers: Vec<Configured>,
     file_generation: FileGeneration,
@@ -98,8 +99,8 @@ pub struct ClusterConfig {
 
 impl ClusterConfig {
     /// Prepares a backend's configuration for this number of workers. `file_servers` are the
-    /// servers of its file. `before` is the cluster of the same name that is in force; its
-    /// unchanged servers and endpoints are reused. Changes nothing that is in use.
+    /// servers of the backend's servers file. `before` is the cluster of the same name that is in
+    /// force; its unchanged servers and endpoints are reused. Changes nothing that is in use.
     ///
     /// # Errors
     /// The first server that cannot be used, with the reason.
@@ -145,15 +146,15 @@ impl ClusterConfig {
         );
         config.endpoints = Arc::new(built);
         if before.is_none() {
-            // Plugins are tried out before the configuration is published, and need the set
-            // already.
+            // Plugins are tested before the configuration is published, and the tests already need
+            // the set.
             let endpoints = Arc::clone(&config.endpoints);
             config.cluster.endpoints.store(endpoints);
         }
         Ok(config)
     }
 
-    /// Puts the configuration into force, except in the workers.
+    /// Puts the configuration into force everywhere except in the workers.
     pub fn publish(&mut self) {
         let cluster = &self.cluster;
         let mut guard = cluster.sources();
@@ -162,7 +163,8 @@ impl ClusterConfig {
         let is_same_file =
             sources.settings.backend.servers_file == self.settings.backend.servers_file;
         if is_same_file && sources.file_generation > self.file_generation {
-            // The file has been read again since this configuration was prepared.
+            // The file has been read again since this configuration was prepared, so use the
+            // servers of the later file.
             servers.retain(|one| !one.is_from_file);
             let names: HashSet<_> = servers.iter().map(|one| one.server.name.clone()).collect();
             let from_file = sources.servers.iter().filter(|one| one.is_from_file);
@@ -172,7 +174,7 @@ impl ClusterConfig {
             sources.file_generation = self.file_generation;
         }
         sources.prune(&servers);
-        // Addresses that discovery has found meanwhile are newer.
+        // Addresses that discovery has found since the preparation are newer, so they are kept.
         for (address, addresses) in self.found.drain() {
             let known = sources.found.entry(address).or_default();
             if known.is_empty() {
@@ -195,8 +197,8 @@ impl ClusterConfig {
 }
 
 impl Sources {
-    /// Removes state that these servers, which are about to come into force, do not need: unused
-    /// addresses, and overrides of keys whose configuration changes.
+    /// Removes state that is obsolete once these servers come into force: addresses that no server
+    /// uses any more, and overrides of settings whose configured value has changed.
     fn prune(&mut self, servers: &[Configured]) {
         let used: HashSet<_> = servers.iter().map(|one| &one.server.address).collect();
         self.found.retain(|address, _| used.contains(address));
@@ -232,11 +234,12 @@ impl Sources {
 /// Outcome of reading a servers file again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileServersOutcome {
-    /// The servers are in force.
+    /// The servers of the file are in force.
     InForce,
-    /// The file is ignored: a later one is in force, or the backend has another file.
+    /// The file is ignored: a file that was read later is in force, or the backend has another
+    /// servers file.
     Overtaken,
-    /// The configuration has changed meanwhile: the file must be read again.
+    /// The configuration has changed since the file was read, so the file must be read again.
     Stale,
 }
 
@@ -308,7 +311,7 @@ impl Cluster {
         true
     }
 
-    /// Returns the addresses of this server, as far as they are known.
+    /// Returns the addresses of this server, if discovery has found them.
     pub(super) fn found(&self, address: &ServerAddress) -> Option<Vec<Found>> {
         self.sources().found.get(address).cloned()
     }
@@ -323,10 +326,10 @@ impl Cluster {
         names.into_iter().cloned().collect()
     }
 
-    /// Puts the servers of the backend's file into force. The caller notifies the workers.
+    /// Puts the servers of the backend's servers file into force. The caller notifies the workers.
     ///
     /// # Errors
-    /// [`ServerError`]; the previous servers stay.
+    /// [`ServerError`]; the previous servers stay in force.
     pub(super) fn set_file_servers(
         &self,
         path: &Path,
@@ -373,7 +376,7 @@ impl Cluster {
         let known = sources.overrides.entry(server.to_owned()).or_default();
         known.state = new.state.or(known.state);
         known.weight = new.weight.or(known.weight);
-        // An override that equals the configuration need not be kept.
+        // An override that equals the configuration is dropped.
         known.state = known.state.filter(|state| *state != configured.state);
         known.weight = known.weight.filter(|weight| *weight != configured.weight);
         if new.state == Some(ServerState::Ready) {
@@ -414,7 +417,7 @@ impl Cluster {
             }
         }
         let before = self.endpoints();
-        // If nothing has changed, keep the set that the workers have.
+        // If the new set equals the previous one, keep the previous one, which the workers have.
         let set = if before.is_same(&set) {
             before
         } else {
@@ -482,8 +485,8 @@ impl Cluster {
         self.sum(|load| &load.queued)
     }
 
-    /// Turns on the measurement of response times, permanently. They are for
-    /// [`Server::latency`](super::server::Server::latency).
+    /// Turns on the measurement of response times, permanently.
+    /// [`Server::latency`](super::server::Server::latency) returns the result.
     pub fn measure(&self) {
         if !self.is_measured() {
             self.measured.store(true, Ordering::Relaxed);
@@ -503,7 +506,8 @@ impl Cluster {
     /// Returns the number of servers that are up and not draining, whether or not they have a free
     /// slot.
     pub fn usable_servers(&self) -> u32 {
-        // Plugins call this while they decide, so servers are counted only once after each change.
+        // Plugins call this while they decide, so the servers are counted only once after each
+        // change.
         let epoch = self.shared.epoch();
         let (known, count) = (self.usable.load(Ordering::Relaxed), |usable: u64| {
             u32::try_from(usable & u64::from(u32::MAX)).unwrap_or(u32::MAX)

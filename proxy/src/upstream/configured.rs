@@ -29,7 +29,7 @@ pub(super) struct FileServers {
     pub(super) generation: FileGeneration,
 }
 
-/// Number of a file that was read: a file that was read later has a greater one.
+/// Number of one reading of a servers file. Later readings have greater numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FileGeneration(u64);
 
@@ -55,7 +55,7 @@ pub enum ServerError {
     /// The servers file is invalid, or cannot be read.
     #[error("{0}")]
     File(config::Errors),
-    /// A server of the file has the same name as another server.
+    /// A server of the servers file has the same name as another server.
     #[error("the servers file names `{server}`, which is also in the configuration")]
     Twice {
         /// The name.
@@ -77,8 +77,8 @@ pub(super) type ResolveError = Box<dyn std::error::Error + Send + Sync>;
 /// The addresses of a server.
 pub(super) type Resolved = Result<Vec<Found>, ResolveError>;
 
-/// Combines the servers of a configuration and of its file. `known` are handshakes that can be
-/// reused.
+/// Combines the configured servers with those of the servers file. `known` are handshakes that can
+/// be reused.
 ///
 /// # Errors
 /// The first server that cannot be used.
@@ -107,8 +107,8 @@ pub(super) fn configure(
     Ok(servers)
 }
 
-/// Loads the handshake for a server. If an equal one is known, it is reused, which keeps its TLS
-/// sessions. Without TLS, a server shares the handshake of the previous server if both have the
+/// Loads the handshake for a server. An equal handshake in `known` is reused, which preserves its
+/// TLS sessions. Without TLS, a server shares the handshake of the previous server if both have the
 /// same settings.
 fn load(
     server: &config::Server,

@@ -1,4 +1,4 @@
-//! Connects to the address of a server.
+//! Connections to the address of a server.
 
 use std::io;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::transport::proxy_protocol::Header;
 ///
 /// With the kernel's default, a dead peer occupies a tunnel for two hours.
 pub const KEEP_ALIVE_IDLE: Duration = Duration::from_mins(1);
-/// Time between two unanswered probes. The kernel gives up after nine.
+/// Time between two unanswered probes. By default, the kernel closes the connection after nine.
 pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Connects to `address` within `limit`, and prepares the connection for requests of `client`.
@@ -25,7 +25,7 @@ pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// `TimedOut` if `limit` has passed; errors of the system and of the handshake.
 ///
 /// # Cancel safety
-/// Safe: the attempt is aborted.
+/// Safe: dropping the future aborts the attempt.
 pub(super) async fn dial(
     address: &Address,
     handshake: &Handshake,
@@ -57,7 +57,7 @@ pub(super) async fn connect(address: &Address) -> io::Result<Socket> {
     }
 }
 
-/// Kinds of errors of a connection attempt.
+/// Kinds of connection errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DialCause {
     /// The host is up, but nothing listens at the address.
@@ -66,7 +66,7 @@ pub enum DialCause {
     TimedOut,
     /// This machine has no descriptors, ports or memory left.
     Exhausted,
-    /// Any other error, such as no route to the host, or no permission.
+    /// Any other error, such as no route to the host or missing permissions.
     Other,
 }
 
@@ -76,7 +76,7 @@ impl DialCause {
             AddrNotAvailable, ConnectionRefused, ConnectionReset, NotFound, TimedOut,
         };
         match error.kind() {
-            // `NotFound` is a Unix socket that does not exist.
+            // `NotFound` means that a Unix socket does not exist.
             ConnectionRefused | ConnectionReset | NotFound => DialCause::Refused,
             TimedOut => DialCause::TimedOut,
             AddrNotAvailable => DialCause::Exhausted,

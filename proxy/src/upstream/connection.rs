@@ -1,7 +1,7 @@
 //! An HTTP/1.1 connection to a server, in use or idle.
 //!
-//! It has no separate task: its owner polls it. All work for a request therefore happens in a
-//! single task, and a response wakes only the connection that waits for it.
+//! A connection has no task of its own: its owner polls it. All work for a request therefore
+//! happens in a single task, and a response wakes only the task that waits for it.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -26,13 +26,13 @@ enum Reusable {
 /// How closely an idle connection is checked before it is used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Check {
-    /// By the events that the poller has reported. Misses a close that has just arrived.
+    /// By the events that the poller has reported. A close that has just arrived is not noticed.
     Events,
     /// By a system call.
     Socket,
 }
 
-/// Counts a connection for as long as it lives.
+/// A guard that counts a connection for as long as it lives.
 #[derive(Debug)]
 pub(super) struct Open(Rc<Cell<usize>>);
 
@@ -52,7 +52,7 @@ impl Drop for Open {
 /// A connection to a server.
 #[derive(Debug)]
 pub struct Connection {
-    /// The messages on the connection.
+    /// Reads and writes the messages on the connection.
     pub wire: Wire,
     reusable: Reusable,
     connected: Connected,
@@ -92,8 +92,8 @@ impl Connection {
         self.reusable == Reusable::Privately
     }
 
-    /// Returns whether the connection can carry another exchange, and the last one is complete in
-    /// both directions.
+    /// Returns whether the connection can carry another exchange now: reuse is not disabled, and
+    /// the last exchange is complete in both directions.
     pub(super) fn is_reusable(&self) -> bool {
         self.reusable != Reusable::No
             && self.wire.is_body_complete()
@@ -111,7 +111,7 @@ impl Connection {
         }
     }
 
-    /// Returns the messages, and the guard that keeps the connection counted at its server.
+    /// Extracts the wire, and the guard that keeps the connection counted at its server.
     pub(super) fn into_parts(self) -> (Wire, Connected) {
         (self.wire, self.connected)
     }

@@ -1,8 +1,8 @@
-//! From the names of servers to their addresses: before a configuration comes into force, and
-//! repeatedly while it is.
+//! Lookups of the addresses of servers by name: before a configuration comes into force, and
+//! repeatedly while it is in force.
 //!
-//! `resolver` queries DNS once, `schedule` determines the time of the next lookup. Called by
-//! `setup` and by the keeper.
+//! `resolver` queries DNS once, and `schedule` determines the time of the next lookup. `setup` and
+//! the keeper call this module.
 
 mod found;
 mod hosts;

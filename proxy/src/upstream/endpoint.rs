@@ -1,8 +1,8 @@
 //! Endpoints, shared by all workers.
 //!
 //! An [`Endpoint`] is one resolved address of a [`Server`]. It keeps its identity, with its slots
-//! and its health, across changes that do not affect it. Created by `cluster`; a lease owns a
-//! reference to the endpoint itself.
+//! and its health, across changes that do not affect it. `cluster` creates endpoints; a lease owns
+//! a reference to its endpoint.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -36,7 +36,8 @@ impl fmt::Display for Address {
     }
 }
 
-/// A slot of an endpoint and one of its backend, where these have limits. Released when dropped.
+/// One slot of an endpoint and one slot of its backend, if these have limits. Released when
+/// dropped.
 #[derive(Debug, Default)]
 pub(super) struct Permit {
     endpoint: Option<Arc<Endpoint>>,
@@ -65,7 +66,7 @@ pub struct EndpointId(u64);
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
 impl EndpointId {
-    /// Returns the lower half of the number.
+    /// Returns the lower half of the ID's number.
     pub(super) fn low(self) -> u32 {
         #[expect(
             clippy::cast_possible_truncation,
@@ -94,10 +95,10 @@ pub struct Endpoint {
     server: Arc<Server>,
     address: Address,
     slots: Slots,
-    /// Requests that are bound to the endpoint and wait for a slot.
+    /// Queue of requests that are bound to the endpoint and wait for a slot.
     queue: Arc<Queue>,
     health: Health,
-    /// Loads, one for each worker.
+    /// Requests in flight, for each worker.
     loads: Box<[Load]>,
 }
 
@@ -133,18 +134,19 @@ impl Gauge {
 pub(super) enum Standing {
     /// All requests.
     Usable,
-    /// One request at a time, which determines whether the endpoint serves again.
+    /// One request at a time, to test whether the endpoint serves again.
     Trial,
     /// Requests that no other endpoint can serve.
     Suspect,
-    /// Requests of its sessions.
+    /// Only requests of its sessions.
     Draining,
     /// No requests.
     Unusable,
 }
 
 impl Endpoint {
-    /// Creates an endpoint for an address of `server`, with no history, for this number of workers.
+    /// Creates an endpoint, without any history, for an address of `server` and for this number of
+    /// workers.
     pub(super) fn new(server: &Arc<Server>, address: Address, workers: usize) -> Endpoint {
         Endpoint {
             id: EndpointId(NEXT_ID.fetch_add(1, Ordering::Relaxed)),
@@ -177,12 +179,12 @@ impl Endpoint {
         self.health.condition()
     }
 
-    /// Returns whether every request may use the endpoint, given a free slot.
+    /// Returns whether every request can use the endpoint, provided that a slot is free.
     pub fn is_usable(&self) -> bool {
         self.standing() == Standing::Usable
     }
 
-    /// Returns the state as a word, one of [`Endpoint::STATES`].
+    /// Returns the word for the endpoint's state, one of [`Endpoint::STATES`].
     pub fn state_word(&self) -> &'static str {
         let condition = self.condition();
         match self.server.state() {
@@ -192,7 +194,7 @@ impl Endpoint {
         }
     }
 
-    /// Every word for a state.
+    /// All words for states.
     pub const STATES: [&str; 8] = [
         "up",
         "going-down",
@@ -210,7 +212,7 @@ impl Endpoint {
         self.loads.iter().map(|load| load.active.get()).sum()
     }
 
-    /// Returns the number of requests and tunnels in progress of one worker.
+    /// Returns the number of this worker's requests and tunnels in progress.
     pub(super) fn active_of(&self, worker: usize) -> &Gauge {
         &self.loads[worker].active
     }
@@ -232,27 +234,27 @@ impl Endpoint {
         }
     }
 
-    /// Returns whether requests of the endpoint's sessions may still go to it.
+    /// Returns whether requests of the endpoint's sessions can still go to it.
     pub(super) fn keeps_sessions(&self) -> bool {
         let standing = self.standing();
         standing == Standing::Usable
             || standing == Standing::Draining && self.health.condition().is_usable()
     }
 
-    /// Returns whether requests of the endpoint's sessions may test whether it serves again.
+    /// Returns whether requests of the endpoint's sessions can test whether it serves again.
     pub(super) fn is_on_trial(&self) -> bool {
         self.server.state() != ServerState::Maintenance
             && self.health.condition() == Condition::Trial
     }
 
-    /// Changes the limits. Only one thread at a time may call it.
+    /// Changes the limits. Only one thread at a time may call this.
     pub(super) fn set_limits(&self, max_requests: Option<NonZeroU32>, max_queue: u32) {
         self.slots.set_limit(max_requests);
         self.queue.set_max(max_queue);
         self.queue.wake();
     }
 
-    /// Returns whether a slot is free. A waiting request may get it first.
+    /// Returns whether a slot is free. A waiting request can still get that slot first.
     pub(super) fn has_free_slot(&self) -> bool {
         self.slots.is_free()
     }
@@ -262,20 +264,21 @@ impl Endpoint {
         self.slots.limit()
     }
 
-    /// Returns whether the server has more connections than this address may have concurrent
-    /// requests. If so, idle connections may keep the server from serving those in use.
+    /// Returns whether the server has more connections than this endpoint's limit of concurrent
+    /// requests. If so, idle connections can keep the server from serving the connections in use.
     pub(super) fn is_crowded(&self) -> bool {
         let limit = self.slots.limit();
         limit.is_some_and(|limit| self.server.open() > limit.get())
     }
 
-    /// Returns a permit for one request, if slots are free and no request waits for one.
+    /// Returns a permit for one request, if slots are free and no other request waits for one.
     pub(super) fn try_permit(self: &Arc<Endpoint>) -> Option<Permit> {
         let is_free = self.queue.is_empty() && self.server.shared.queue.is_empty();
         is_free.then(|| self.overtaking_permit()).flatten()
     }
 
-    /// Returns a permit if slots are free, even if requests wait. For the first in the queue.
+    /// Returns a permit if slots are free, even if other requests wait. Used for the first request
+    /// in the queue, and for requests that test an endpoint.
     pub(super) fn overtaking_permit(self: &Arc<Endpoint>) -> Option<Permit> {
         let shared = &self.server.shared;
         if !self.slots.is_free() {
@@ -283,8 +286,8 @@ impl Endpoint {
         }
         let of_backend = shared.slots.try_take()?;
         let Some(own) = self.slots.try_take() else {
-            // Another request took the endpoint's last slot. Meanwhile, yet another one may have
-            // found the backend full, so the queue is woken.
+            // Another request took the endpoint's last slot. While this request held the backend's
+            // slot, a third one may have found the backend full, so the queue is woken.
             if of_backend == Taken::Slot {
                 shared.slots.release();
                 shared.queue.wake();
@@ -295,22 +298,22 @@ impl Endpoint {
     }
 
     /// Returns a permit for a request that is bound to the endpoint. The backend's limit does not
-    /// apply.
+    /// apply to such requests.
     pub(super) fn try_bound_permit(self: &Arc<Endpoint>) -> Option<Permit> {
         let own = self.slots.try_take()?;
         Some(self.permit(own, self.server.shared.slots.take()))
     }
 
     fn permit(self: &Arc<Endpoint>, own: Taken, of_backend: Taken) -> Permit {
-        // Without a limit the permit holds no reference: all workers would share its reference
-        // count.
+        // Without a limit, the permit contains no reference, so that workers do not contend for the
+        // reference count.
         Permit {
             endpoint: (own == Taken::Slot).then(|| Arc::clone(self)),
             backend: (of_backend == Taken::Slot).then(|| Arc::clone(&self.server.shared)),
         }
     }
 
-    /// Returns whether no request waits for this endpoint in particular.
+    /// Returns whether no request is waiting for this particular endpoint.
     pub(super) fn has_no_queue(&self) -> bool {
         self.queue.is_empty()
     }
@@ -346,7 +349,8 @@ impl Endpoint {
         self.publish(self.health.eject(outlier), reason);
     }
 
-    /// Publishes a change of the endpoint's condition, if there is one, to workers, keeper and log.
+    /// Publishes a change to the endpoint's condition, if there is one, to the workers, the keeper
+    /// and the log.
     pub(super) fn publish(&self, change: Option<Change>, reason: &dyn fmt::Display) {
         let Some(Change { from, to }) = change else {
             return;
@@ -357,7 +361,7 @@ impl Endpoint {
             self.health.begin_slow_start();
         }
         shared.changed();
-        // Requests that wait for the endpoint may have to go elsewhere.
+        // Requests that wait for this endpoint may now have to go to another one.
         self.queue.wake();
         let (backend, server) = (&*shared.name, &*self.server.name);
         let (from, to) = (from.word(), to.word());

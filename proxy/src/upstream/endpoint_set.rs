@@ -1,8 +1,7 @@
 //! The servers of a cluster and their endpoints at one moment.
 //!
-//! Immutable, except for weights and for the state of the endpoints themselves. Created by
-//! `cluster` with all indexes that workers need, so that a worker can adopt a set immediately,
-//! however large it is.
+//! Immutable, except for weights and for the state of the endpoints themselves. `cluster` creates a
+//! set with all indexes that workers need, so that a worker can adopt even a large set immediately.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -19,17 +18,17 @@ use super::hash;
 use super::server::Server;
 use crate::config::{self, ServerAddress, ServerState};
 
-/// Marks the absence of a weight in an [`AtomicU16`].
+/// Value that means "no weight" in an [`AtomicU16`].
 const NO_WEIGHT: u16 = u16::MAX;
 
-/// Added to the tier of backup servers. No priority of an SRV record is as high.
+/// Number added to the tier of backup servers. It is greater than every priority of an SRV record.
 const BACKUP: u32 = 1 << 16;
 
 /// An address that was found for a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) address: Address,
-    /// Factor for the server's weight.
+    /// Factor by which the server's weight is multiplied.
     pub(super) weight: u16,
     /// Addresses with a lower priority are used first.
     pub(super) priority: u16,
@@ -68,7 +67,7 @@ pub struct ServerEntry {
     server: Arc<Server>,
     handshake: Arc<Handshake>,
     weight: u16,
-    /// Weight set by an operator.
+    /// Weight that an operator has set, or `NO_WEIGHT`.
     override_weight: AtomicU16,
     is_backup: bool,
     state: ServerState,
@@ -82,16 +81,17 @@ pub struct ServerEntry {
 pub struct EndpointEntry {
     /// The endpoint.
     pub endpoint: Arc<Endpoint>,
-    /// Position of its server in the set.
+    /// Position of the endpoint's server in the set.
     pub(super) server: usize,
     weight: u16,
     /// Endpoints of a lower tier are used first.
     pub(super) tier: u32,
     pub(super) is_fallback: bool,
-    /// Hash of the names of backend and server, and of the address if the server is configured by
-    /// name. The same in every process.
+    /// Hash of the backend's name and the server's name, and also of the address if the server is
+    /// configured by name. The same in every process.
     pub(super) token: u64,
-    /// Hash of the same values, which only someone with the secret can compute; 0 without cookies.
+    /// Hash of a secret and of the same values, which cannot be computed without the secret; 0
+    /// without cookies.
     pub(super) cookie: u64,
 }
 
@@ -124,12 +124,12 @@ impl ServerEntry {
         &self.handshake
     }
 
-    /// Returns the position of its first endpoint in the set.
+    /// Returns the position of the server's first endpoint in the set.
     pub(super) fn position(&self) -> usize {
         self.endpoints.start
     }
 
-    /// Returns the weight, as configured or as set by an operator.
+    /// Returns the weight that an operator has set, or else the configured one.
     pub fn weight(&self) -> u16 {
         match self.override_weight.load(Ordering::Relaxed) {
             NO_WEIGHT => self.weight,
@@ -158,15 +158,15 @@ impl ServerEntry {
         self.state
     }
 
-    /// Returns the maximum numbers of concurrent and of waiting requests, for each of its
-    /// endpoints.
+    /// Returns the maximum number of concurrent requests and the maximum number of waiting
+    /// requests. Both apply to each of the server's endpoints.
     pub fn limits(&self) -> (Option<NonZeroU32>, u32) {
         (self.max_requests, self.max_queue)
     }
 
-    /// Returns whether workers may keep idle connections to the server. They may not if it has
-    /// fewer slots than there are workers, because one worker's idle connection would block
-    /// another's request.
+    /// Returns whether workers can keep idle connections to the server. They cannot if it has fewer
+    /// slots than there are workers, because an idle connection of one worker would block a request
+    /// of another.
     pub(super) fn allows_idle(&self, workers: usize) -> bool {
         self.max_requests
             .is_none_or(|limit| limit.get() as usize >= workers)
@@ -212,12 +212,12 @@ impl EndpointSet {
         self.servers.push(server_entry);
     }
 
-    /// Computes the tokens and cookies of all endpoints. To be called after the last server was
-    /// added. `secret` is for the cookies.
+    /// Computes the tokens and cookies of all endpoints. Must be called after the last server has
+    /// been added. `secret` is the key for the cookies.
     pub(super) fn finish(&mut self, backend: &str, secret: Option<&str>) {
         for server_entry in &self.servers {
             let entries = &mut self.endpoints[server_entry.endpoints.clone()];
-            // A name can have another address tomorrow, or several.
+            // A server that is configured by name can have several addresses, and they can change.
             let is_literal = is_literal(server_entry.server.address());
             for entry in entries {
                 let address = entry.endpoint.address().to_string();
@@ -263,7 +263,7 @@ impl EndpointSet {
             .map_or(&[], |server_entry| self.endpoints_of(server_entry))
     }
 
-    /// Returns whether new connections to any of the servers name their client.
+    /// Returns whether new connections to any of the servers send a header that names the client.
     pub(super) fn names_clients(&self) -> bool {
         self.names_clients
     }
@@ -278,8 +278,8 @@ impl EndpointSet {
         self.cookies.get(&cookie).copied()
     }
 
-    /// Returns the weight of an endpoint, in hundredths: the product of its server's weight, its
-    /// own weight, and its share during a slow start.
+    /// Returns the weight of an endpoint, in hundredths. It is the product of the server's weight,
+    /// the endpoint's own weight, and the endpoint's share during a slow start.
     pub(super) fn weight(&self, entry: &EndpointEntry) -> u32 {
         let weight = u32::from(self.servers[entry.server].weight()) * u32::from(entry.weight);
         weight.saturating_mul(entry.endpoint.health().share())
@@ -303,7 +303,7 @@ impl EndpointSet {
     }
 }
 
-/// Returns whether a server's address is literal, not a name.
+/// Returns whether a server's address is literal rather than a name.
 fn is_literal(address: &ServerAddress) -> bool {
     match address {
         ServerAddress::Tcp { host, .. } => host.parse::<IpAddr>().is_ok(),
@@ -312,8 +312,8 @@ fn is_literal(address: &ServerAddress) -> bool {
     }
 }
 
-/// Computes a value that cannot be computed without the secret, and that reveals nothing about the
-/// server.
+/// Computes a cookie, which reveals nothing about the server and cannot be computed without the
+/// secret.
 fn cookie(secret: &str, parts: &[&[u8]]) -> u64 {
     let mut sha256 = Sha256::new();
     for part in [secret.as_bytes()].iter().chain(parts) {

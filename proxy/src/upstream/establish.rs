@@ -1,4 +1,4 @@
-//! Establishment of a new connection to a server: PROXY protocol, TLS, and the choice of the HTTP
+//! Establishment of a new connection to a server: PROXY protocol, TLS, and the choice of HTTP
 //! version.
 
 use std::io;
@@ -14,10 +14,10 @@ use crate::http2::client::{Connection, Driver};
 use crate::transport::io::{Io, Socket};
 use crate::transport::proxy_protocol::{self, Checksum, Header};
 
-/// Everything that a connection to a server needs beyond an address.
+/// All settings for connections to a server, except for the address.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Handshake {
-    /// Version of the header that names the client. `None`: no header is sent.
+    /// Version of the PROXY protocol header, which names the client. `None`: no header is sent.
     proxy_protocol: Option<ProxyVersion>,
     protocol: Protocol,
     tls: Option<ServerTls>,
@@ -28,9 +28,9 @@ pub(super) struct Handshake {
 pub enum Needs {
     /// Requests, over any version of HTTP.
     Any,
-    /// A request for another protocol: over HTTP/1.1, if there is a choice.
+    /// A request for another protocol. It uses HTTP/1.1 if either version is possible.
     Upgrade,
-    /// Not HTTP: a tunnel from the first byte, which cannot share a connection.
+    /// A tunnel without HTTP. It needs the connection for itself, from the first byte.
     Bytes,
 }
 
@@ -41,7 +41,7 @@ pub(super) enum Established {
     Http2(Box<Connection>, Box<Driver>),
 }
 
-/// Limits for the server.
+/// Limits that apply to the server.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     pub(super) head: HeadLimits,
@@ -65,8 +65,8 @@ impl Handshake {
         })
     }
 
-    /// Returns a copy for one worker. It shares no TLS sessions with other workers, so the worker
-    /// never waits for them.
+    /// Returns a copy for one worker. The copy shares no TLS sessions with other workers, so the
+    /// worker never waits for them.
     pub(super) fn for_worker(&self) -> Handshake {
         Handshake {
             proxy_protocol: self.proxy_protocol,
@@ -75,13 +75,13 @@ impl Handshake {
         }
     }
 
-    /// Returns whether a connection names the client that it is established for, so that it serves
-    /// no other.
+    /// Returns whether a connection names the client for which it is established. Such a connection
+    /// serves only that client.
     pub(super) fn names_clients(&self) -> bool {
         self.proxy_protocol.is_some()
     }
 
-    /// Sends the header that names the client, if one is configured.
+    /// Sends the PROXY protocol header, which names the client, if one is configured.
     async fn introduce(&self, socket: &Socket, client: &Header<'_>) -> io::Result<()> {
         let mut header = Vec::new();
         match self.proxy_protocol {
@@ -101,7 +101,7 @@ impl Handshake {
         Ok(())
     }
 
-    /// Returns whether the result can be an HTTP/2 connection, given these needs.
+    /// Returns whether a connection that is established for these needs can use HTTP/2.
     pub(super) fn allows_http2(&self, needs: Needs) -> bool {
         match self.protocol {
             _ if needs == Needs::Bytes => false,
@@ -111,7 +111,7 @@ impl Handshake {
         }
     }
 
-    /// Returns the protocols to offer by ALPN.
+    /// Returns the protocols to offer in ALPN.
     fn offered(&self, needs: Needs) -> &'static [&'static [u8]] {
         match self.protocol {
             _ if needs == Needs::Bytes => &[],
@@ -121,14 +121,15 @@ impl Handshake {
         }
     }
 
-    /// Names the client on a connected socket and then, if configured, performs the TLS handshake
-    /// and offers these protocols. Returns whether the server has chosen HTTP/2.
+    /// Sends the header that names the client on a connected socket. Then, if TLS is configured,
+    /// performs the TLS handshake and offers these protocols. Returns whether the server has chosen
+    /// HTTP/2.
     ///
     /// # Errors
     /// Errors of the socket and of TLS.
     ///
     /// # Cancel safety
-    /// Dropping it closes the socket.
+    /// Dropping the future closes the socket.
     pub(super) async fn secure(
         &self,
         socket: Socket,
@@ -162,7 +163,7 @@ impl Handshake {
     /// Errors of the socket, of TLS and of HTTP/2.
     ///
     /// # Cancel safety
-    /// Dropping it closes the socket.
+    /// Dropping the future closes the socket.
     pub(super) async fn establish(
         &self,
         socket: Socket,
@@ -195,8 +196,8 @@ impl Handshake {
             Scheme::Http
         };
         let connected = Connection::connect(io, &settings, scheme, limits.stall).await;
-        // Hides the kind of the error, which must not pass for a failure to connect: the server was
-        // reached.
+        // The kind of the error is hidden, so that it is not taken for a failure to connect: the
+        // server was reached.
         let (connection, driver) = connected.map_err(io::Error::other)?;
         Ok(Established::Http2(Box::new(connection), Box::new(driver)))
     }

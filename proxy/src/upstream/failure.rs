@@ -1,4 +1,4 @@
-//! Ways in which requests fail at a server, for ejections and retries.
+//! The ways in which requests fail at a server, used for ejections and retries.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use crate::config::Failures;
 /// A way in which a request fails at a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
-    /// The connection ended before the response.
+    /// The connection ended before a response arrived.
     Reset,
     /// No data arrived for `timeout.server`.
     Timeout,
@@ -16,7 +16,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Returns whether it is one of `failures`.
+    /// Returns whether this failure is one of `failures`.
     pub fn is_among(self, failures: &Failures) -> bool {
         match self {
             Failure::Reset => failures.reset,

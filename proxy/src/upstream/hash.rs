@@ -1,14 +1,14 @@
 //! Hashes that are the same in every process, for choices on which several proxies must agree.
 //!
-//! They are fast, not secret: a client that wants to reach one server of a hashed backend can find
-//! a key that leads there.
+//! The hashes are fast but not secret: a client can find a key that leads to a particular server of
+//! a hashed backend.
 
 /// Hashes a key.
 pub fn of(bytes: &[u8]) -> u64 {
     mixed(fnv(OFFSET, bytes))
 }
 
-/// Hashes several strings. Moving bytes from one to the next changes the hash.
+/// Hashes a list of byte strings. The boundaries between the strings affect the hash.
 pub fn of_parts(parts: &[&[u8]]) -> u64 {
     let hash = parts.iter().fold(OFFSET, |hash, part| {
         // The length after each part marks its end.
@@ -33,8 +33,8 @@ fn fnv(hash: u64, bytes: &[u8]) -> u64 {
     })
 }
 
-/// Applies `MurmurHash3`'s last step, after which each bit of the result depends on every bit of
-/// `hash`.
+/// Applies the final mixing step of `MurmurHash3`, after which each bit of the result depends on
+/// every bit of `hash`.
 #[inline]
 fn mixed(mut hash: u64) -> u64 {
     hash ^= hash >> 33;

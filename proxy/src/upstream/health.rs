@@ -1,8 +1,8 @@
 //! The health of an endpoint, as established by checks and requests.
 //!
-//! Shared by all workers in atomics, so that what one worker finds out, the others need not. Owned
-//! by `endpoint::Endpoint`, which publishes each change. Written by requests and by `keeper`, which
-//! runs the checks and ends ejections.
+//! It is kept in atomics that all workers share, so a failure that one worker detects is visible to
+//! the others. `endpoint::Endpoint` owns it and publishes each change. It is updated by requests,
+//! and by `keeper`, which runs the checks and ends ejections.
 
 mod check;
 pub mod keeper;
@@ -20,22 +20,22 @@ pub(super) const SLOW_START_FLOOR: u32 = 10;
 /// The condition of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {
-    /// There is no sign of a failure.
+    /// Nothing indicates a failure.
     Up,
-    /// It serves. The last checks have failed, but not enough of them to count.
+    /// The endpoint serves. Its last checks have failed, but fewer than `fall`.
     GoingDown,
-    /// Enough checks have failed.
+    /// As many consecutive checks have failed as it takes to consider the endpoint down.
     Down,
-    /// Connections to it cannot be established.
+    /// No connection to the endpoint can be established.
     Unreachable,
-    /// Too many requests have failed there.
+    /// Too many requests have failed at the endpoint.
     Ejected,
-    /// Its ejection has ended: one request at a time tests whether it serves again.
+    /// The ejection has ended, and one request at a time tests whether the endpoint serves again.
     Trial,
 }
 
 impl Condition {
-    /// Returns the word for the log, the metrics and the admin interface.
+    /// Returns the word for the condition in the log, the metrics and the admin interface.
     pub fn word(self) -> &'static str {
         match self {
             Condition::Up => "up",
@@ -47,13 +47,13 @@ impl Condition {
         }
     }
 
-    /// Returns whether every request may use the endpoint.
+    /// Returns whether every request can use the endpoint.
     pub fn is_usable(self) -> bool {
         matches!(self, Condition::Up | Condition::GoingDown)
     }
 }
 
-/// Whether a request was the trial of an endpoint.
+/// Whether a request tests an endpoint that is on trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tried {
     /// An ordinary request.
@@ -62,7 +62,7 @@ pub(super) enum Tried {
     Trial,
 }
 
-/// A change of an endpoint's condition.
+/// A change to an endpoint's condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Change {
     pub(super) from: Condition,
@@ -86,7 +86,7 @@ enum RequestState {
     Trial = 3,
 }
 
-/// Both conditions, in one byte.
+/// The conditions according to checks and requests, packed into one byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct PackedCondition(u8);
 
@@ -129,17 +129,17 @@ impl PackedCondition {
 pub(super) struct Health {
     created: Instant,
     packed: AtomicU8,
-    /// Whether any check has ended.
+    /// Whether any check has been completed.
     is_checked: AtomicBool,
-    /// Number of checks in a row in favor of a change.
+    /// Number of consecutive checks in favor of a change between up and down.
     checks: AtomicU32,
-    /// Number of failed requests in a row.
+    /// Number of consecutive failed requests.
     failures: AtomicU32,
-    /// Number of ejections in a row.
+    /// Number of consecutive ejections.
     ejections: AtomicU32,
     /// End of the last ejection, in milliseconds since `created`.
     ejected_until: AtomicU64,
-    /// Whether a request is trying the endpoint.
+    /// Whether a request is testing the endpoint.
     is_trying: AtomicBool,
     /// Percentage of its weight that the endpoint has now.
     share: AtomicU32,
@@ -172,8 +172,8 @@ impl Health {
         self.packed().condition()
     }
 
-    /// Applies `change` to both conditions. Returns the change of the endpoint's condition, or
-    /// `None` if that stays the same.
+    /// Applies `change` to the conditions according to checks and requests. Returns the change to
+    /// the endpoint's resulting condition, or `None` if that stays the same.
     fn change(
         &self,
         change: impl Fn(Checked, RequestState) -> Option<(Checked, RequestState)>,
@@ -216,7 +216,7 @@ impl Health {
     /// Records that a connection was established.
     #[inline]
     pub(super) fn connected(&self) -> Option<Change> {
-        // Nearly always so already; without a write, the cache line stays shared.
+        // The state is rarely `Unreachable`. Without a write, the cache line stays shared.
         if self.packed().request_state() != RequestState::Unreachable {
             return None;
         }
@@ -226,13 +226,13 @@ impl Health {
     /// Records that a request got a good response.
     #[inline]
     pub(super) fn answered(&self) {
-        // Nearly always so already; without a write, the cache line stays shared.
+        // The count is nearly always 0 already. Without a write, the cache line stays shared.
         if self.failures.load(Ordering::Relaxed) != 0 {
             self.failures.store(0, Ordering::Relaxed);
         }
     }
 
-    /// Records that the request that tried the endpoint got a good response.
+    /// Records that the request that tested the endpoint got a good response.
     pub(super) fn trial_succeeded(&self) -> Option<Change> {
         self.set_request_state(&[RequestState::Trial], RequestState::Serves)
     }
@@ -240,7 +240,8 @@ impl Health {
     /// Records a failed request. Returns whether the endpoint should be ejected.
     pub(super) fn failed(&self, outlier: &Outlier, of: Tried) -> bool {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
-        // Requests from before its ejection say nothing about its present state.
+        // During a trial, only the request that tests the endpoint counts. Requests from before the
+        // ejection say nothing about the present state.
         let is_one_too_many = match self.packed().request_state() {
             RequestState::Trial => of == Tried::Trial,
             _ => failures >= outlier.consecutive,
@@ -248,8 +249,8 @@ impl Health {
         outlier.consecutive > 0 && is_one_too_many
     }
 
-    /// Ejects the endpoint. Each ejection in a row is longer than the one before, up to a maximum.
-    /// Only one thread at a time may call it.
+    /// Ejects the endpoint. Each consecutive ejection is longer than the one before, up to a
+    /// maximum. Only one thread at a time may call this.
     pub(super) fn eject(&self, outlier: &Outlier) -> Option<Change> {
         if !matches!(
             self.packed().request_state(),
@@ -260,7 +261,8 @@ impl Health {
         let now = self.age();
         let last = self.ejected_until.load(Ordering::Relaxed);
         let ejections = self.ejections.load(Ordering::Relaxed);
-        // An endpoint that has served for longer than its last ejection starts over.
+        // If the endpoint has served for longer than its last ejection, the count starts again at
+        // 1.
         let served = Duration::from_millis(now.saturating_sub(last));
         let ejections = if served > duration(ejections, outlier) {
             1
@@ -270,7 +272,8 @@ impl Health {
         self.ejections.store(ejections, Ordering::Relaxed);
         self.failures.store(0, Ordering::Relaxed);
         let until = now.saturating_add(millis(duration(ejections, outlier)));
-        // Stored first, so that no thread sees the ejection without its end.
+        // The end is stored first, so that every thread that sees the ejection also sees when it
+        // ends.
         self.ejected_until.store(until, Ordering::Release);
         self.set_request_state(
             &[RequestState::Serves, RequestState::Trial],
@@ -286,13 +289,14 @@ impl Health {
         is_ejected.then(|| self.created + until)
     }
 
-    /// Ends the ejection.
+    /// Ends the ejection, and puts the endpoint on trial.
     pub(super) fn allow_trial(&self) -> Option<Change> {
         self.set_request_state(&[RequestState::Ejected], RequestState::Trial)
     }
 
-    /// Returns whether the caller is the one request that tries the endpoint. If so, it calls
-    /// [`end_trial`](Self::end_trial) once it has a result, or ends without one.
+    /// Returns whether the caller becomes the one request that tests the endpoint. If so, the
+    /// caller must call [`end_trial`](Self::end_trial) once it has a result, or when it ends
+    /// without one.
     pub(super) fn try_trial(&self) -> bool {
         self.packed().request_state() == RequestState::Trial
             && !self.is_trying.swap(true, Ordering::AcqRel)
@@ -302,7 +306,8 @@ impl Health {
         self.is_trying.store(false, Ordering::Release);
     }
 
-    /// Records a successful check. An endpoint that is down is up after `rise` of them in a row.
+    /// Records a successful check. An endpoint that is down comes up after `rise` consecutive
+    /// successful checks.
     pub(super) fn check_succeeded(&self, rise: u32) -> Option<Change> {
         self.is_checked.store(true, Ordering::Relaxed);
         let is_down = self.packed().checked() == Checked::Down;
@@ -316,8 +321,8 @@ impl Health {
         })
     }
 
-    /// Records a failed check. An endpoint that is up is down after `fall` of them in a row, or if
-    /// its first check fails.
+    /// Records a failed check. An endpoint that is up goes down after `fall` consecutive failed
+    /// checks, or if its first check fails.
     pub(super) fn check_failed(&self, fall: u32) -> Option<Change> {
         let is_first = !self.is_checked.swap(true, Ordering::Relaxed);
         let was_down = self.packed().checked() == Checked::Down;
@@ -340,7 +345,7 @@ impl Health {
         self.change(|_, state| Some((Checked::Up, state)))
     }
 
-    /// Clears everything, on an operator's order.
+    /// Clears all results of checks and requests, at an operator's request.
     pub(super) fn reset(&self) -> Option<Change> {
         self.failures.store(0, Ordering::Relaxed);
         self.ejections.store(0, Ordering::Relaxed);
@@ -361,7 +366,7 @@ impl Health {
         self.share.store(SLOW_START_FLOOR, Ordering::Relaxed);
     }
 
-    /// Updates the share to its present value, for a slow start of this duration.
+    /// Updates the share to its current value, for a slow start of this duration.
     pub(super) fn go_on_with_slow_start(&self, duration: Option<Duration>) {
         let since = self.slow_since.load(Ordering::Relaxed);
         let elapsed = u128::from(self.age().saturating_sub(since));
@@ -381,7 +386,7 @@ impl Health {
     }
 }
 
-/// Returns the duration of the `count`th ejection in a row.
+/// Returns the duration of the `count`th consecutive ejection.
 fn duration(count: u32, outlier: &Outlier) -> Duration {
     outlier
         .ejection
@@ -434,7 +439,8 @@ mod tests {
             assert_eq!(health.allow_trial().unwrap().to, Condition::Trial);
             assert!(health.try_trial());
             assert!(!health.try_trial());
-            // Requests from before are irrelevant; a single failure of the trial is enough.
+            // Requests from before the ejection are irrelevant. A single failure of the trial is
+            // enough.
             assert!(!health.failed(&outlier, Tried::Request));
             assert!(health.failed(&outlier, Tried::Trial));
             health.end_trial();
@@ -445,7 +451,7 @@ mod tests {
         assert_eq!(health.trial_succeeded().unwrap().to, Condition::Up);
         health.end_trial();
         assert!(!health.try_trial());
-        // It has served for long enough to start over.
+        // The endpoint has served for long enough to reset the count of ejections.
         tokio::time::advance(Duration::from_secs(31)).await;
         let ejected = Instant::now();
         assert!(health.eject(&outlier).is_some());
@@ -505,7 +511,7 @@ mod tests {
         assert_eq!(health.check_failed(1).unwrap().to, Condition::Down);
         assert_eq!(health.allow_trial(), None);
         assert_eq!(health.check_succeeded(1).unwrap().to, Condition::Trial);
-        // The check may use another port.
+        // The check can use another port, so its success does not show that requests can connect.
         assert_eq!(health.unreachable().unwrap().to, Condition::Unreachable);
         assert_eq!(health.check_succeeded(1), None);
         assert_eq!(health.connected().unwrap().to, Condition::Up);

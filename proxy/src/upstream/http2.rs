@@ -11,21 +11,21 @@ use super::server::Connected;
 use crate::http2::client::{Connection, Driver, Stream};
 
 /// Maximum number of requests on one connection before another is opened, even if the server allows
-/// more. This bounds the requests that fail with a lost connection, and each worker has its own
-/// connections anyway.
+/// more. The limit bounds how many requests fail if a connection is lost. It adds few connections,
+/// since each worker has separate connections anyway.
 pub(super) const MAX_STREAMS: u32 = 100;
 
 /// The connections of one worker to one endpoint.
 #[derive(Debug, Default)]
 pub(super) struct SharedConnections {
     open: RefCell<Vec<Connection>>,
-    /// How long an unused connection is kept. `None`: not at all.
+    /// How long an unused connection is kept. `None`: unused connections are not kept.
     max_idle: Cell<Option<Duration>>,
-    /// Whether a request is establishing another connection.
+    /// Whether a request is establishing a new connection.
     is_dialling: Cell<bool>,
-    /// Wakes the requests that wait for this connection.
+    /// Wakes the requests that wait for the new connection.
     dialled: Notify,
-    /// Whether the server chose HTTP/1.1 for the last new connection.
+    /// Whether the server chose HTTP/1.1 for the latest new connection.
     is_http1: Cell<bool>,
 }
 
@@ -40,7 +40,7 @@ pub(super) enum Sharing {
     Any,
 }
 
-/// Marks, while it lives, that a request is establishing a connection for which others wait.
+/// A guard that lives while a request establishes a connection for which others wait.
 pub(super) struct Dialling<'a>(&'a SharedConnections);
 
 impl Drop for Dialling<'_> {
@@ -51,8 +51,8 @@ impl Drop for Dialling<'_> {
 }
 
 impl SharedConnections {
-    /// Changes how long unused connections are kept. With `None`, none of them accepts further
-    /// requests.
+    /// Changes how long unused connections are kept. With `None`, no existing connection accepts
+    /// further requests.
     pub(super) fn set_max_idle(&self, max_idle: Option<Duration>) {
         self.max_idle.set(max_idle);
         if max_idle.is_none() {
@@ -60,8 +60,8 @@ impl SharedConnections {
         }
     }
 
-    /// Returns a stream of the fullest connection that still has room, so that the others become
-    /// idle.
+    /// Returns a stream of the fullest connection that still has room, so that the other
+    /// connections become idle.
     pub(super) fn stream(&self, sharing: Sharing) -> Option<Box<Stream>> {
         let mut open = self.open.borrow_mut();
         open.retain_mut(Connection::is_open);
@@ -80,13 +80,15 @@ impl SharedConnections {
         Some(Box::new(fullest.stream()))
     }
 
-    /// Returns whether another request is establishing a connection that this one may share.
+    /// Returns whether another request is establishing a connection that the caller's request can
+    /// probably share.
     pub(super) fn is_worth_waiting_for(&self) -> bool {
         self.is_dialling.get() && !self.is_http1.get() && self.max_idle.get().is_some()
     }
 
-    /// Waits until the attempt to connect has ended, with success or failure. Must be polled right
-    /// away, before any other event.
+    /// Waits until the attempt to connect has ended, with success or failure. The future must be
+    /// polled immediately, before any other event: it does not notice an end that precedes its
+    /// first poll.
     ///
     /// # Cancel safety
     /// Safe.
@@ -105,7 +107,8 @@ impl SharedConnections {
         self.is_http1.set(is_http1);
     }
 
-    /// Keeps a new connection, and spawns the task that drives it. Returns a stream of it.
+    /// Adds a new connection, and spawns the task that drives it. Returns a stream of the
+    /// connection.
     pub(super) fn add(
         &self,
         connection: Connection,
@@ -125,14 +128,14 @@ impl SharedConnections {
             drop(counted);
         });
         let stream = Box::new(connection.stream());
-        // If connections are not kept, this one ends with this stream.
+        // If unused connections are not kept, this one closes when this stream ends.
         if self.max_idle.get().is_some() {
             self.open.borrow_mut().push(connection);
         }
         stream
     }
 
-    /// Closes connections that have been idle too long, or have ended.
+    /// Closes connections that have been idle for too long, and removes those that have ended.
     pub(super) fn sweep(&self) {
         let Some(max_idle) = self.max_idle.get() else {
             return;
@@ -144,7 +147,7 @@ impl SharedConnections {
         });
     }
 
-    /// Returns the time since which the longest idle connection has been idle.
+    /// Returns when the connection that has been idle longest became idle.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         let open = self.open.borrow();
         open.iter().filter_map(Connection::idle_since).min()

@@ -1,6 +1,6 @@
 //! Response times of an endpoint: an average that rises immediately and decays with time (peak
 //! EWMA, as in Finagle). A server that stalls is therefore avoided from its first late response on,
-//! and tried again later.
+//! and is tried again later.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -34,8 +34,8 @@ impl Latency {
         self.0.set(Some((average, now)));
     }
 
-    /// Records a request that has failed after `latency`. A quick failure does not make a server
-    /// count as fast.
+    /// Records a request that has failed after `latency`. A failure never lowers the average, so
+    /// quick failures do not make a server seem fast.
     pub(super) fn observe_failure(&self, latency: Duration, now: Instant) {
         let known = self.seconds(now).unwrap_or(0.0);
         if latency.as_secs_f64() > known {
@@ -44,7 +44,7 @@ impl Latency {
     }
 }
 
-/// Returns the part of an average that still counts.
+/// Returns the fraction of an average that still counts.
 fn kept(last: Instant, now: Instant) -> f64 {
     let age = now.saturating_duration_since(last).as_secs_f64();
     (-age / DECAY.as_secs_f64()).exp()
@@ -66,7 +66,7 @@ mod tests {
         assert!((observe(10) - 0.01).abs() < 1e-9);
         assert!((observe(500) - 0.5).abs() < 1e-9);
         assert!((observe(10) - 0.5).abs() < 1e-9);
-        // It decays without responses, too.
+        // The average also decays without responses.
         tokio::time::advance(DECAY).await;
         let third = seconds().unwrap();
         assert!((0.15..0.2).contains(&third), "{third}");

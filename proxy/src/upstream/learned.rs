@@ -1,9 +1,9 @@
 //! The endpoints of sessions, as learned from responses: `affinity.learn`.
 //!
-//! Shared by all workers without a lock, and of a fixed size: a table of buckets with a few entries
-//! each. In a full bucket, the entry that has not been seen for longest makes room. Sessions are
-//! kept as hashes under a key that is random for each process, so that no client can make two
-//! sessions collide.
+//! All workers share one table of fixed size, without a lock. The table consists of buckets with a
+//! few entries each. If a bucket is full, a new entry replaces the one that has not been seen for
+//! longest. Sessions are stored as keyed hashes. The key is random for each process, so that no
+//! client can make two sessions collide.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::LazyLock;
@@ -14,14 +14,14 @@ use tokio::time::Instant;
 
 use super::endpoint::EndpointId;
 
-/// Number of entries in a bucket, which takes two cache lines.
+/// Number of entries in a bucket, which occupies two cache lines.
 const WAYS: usize = 8;
 
 /// Unit of times in the table.
 const UNIT: Duration = Duration::from_secs(4);
 
-/// Bits of an entry's `place`, which consists of the endpoint's number, the time when the session
-/// was last seen, and some bits of its hash.
+/// Number of bits for the time in an entry's `place`. A `place` consists of the endpoint's number,
+/// the time when the session was last seen, and some bits of the session's hash.
 const SEEN_BITS: u32 = 20;
 const CHECK_BITS: u32 = 12;
 
@@ -38,8 +38,8 @@ pub(super) struct Learned {
 #[repr(align(128))]
 struct Bucket([Entry; WAYS]);
 
-/// An entry of the table. The two numbers are not written atomically: the hash bits in the second
-/// show whether both belong together.
+/// An entry of the table. Its two numbers are not written in one atomic step. The hash bits in
+/// `place` show whether it belongs to `session`.
 #[derive(Debug, Default)]
 struct Entry {
     /// Hash of the session; 0 if the entry is free.
@@ -57,7 +57,7 @@ impl Learned {
         }
     }
 
-    /// Returns a table of another size with the same sessions, as far as there is room.
+    /// Returns a table of another size with the same sessions, as many as fit.
     pub(super) fn resized(&self, max_entries: u32) -> Learned {
         let mut new = Learned::new(max_entries);
         new.begin = self.begin;
@@ -75,8 +75,8 @@ impl Learned {
         self.buckets.len() == buckets(max_entries)
     }
 
-    /// Returns the endpoint of this session, if it was seen within `ttl`. Marks the session as seen
-    /// now.
+    /// Returns the endpoint of this session, if the session was seen within `ttl`. Marks the
+    /// session as seen now.
     pub(super) fn find(&self, session: &[u8], ttl: Duration) -> Option<EndpointId> {
         let hash = hash(session);
         let entry = self
@@ -93,7 +93,7 @@ impl Learned {
         let endpoint = place >> (SEEN_BITS + CHECK_BITS);
         let seen = pack(endpoint, now, hash);
         if seen != place {
-            // Skipped if another worker has just changed the entry.
+            // The update is skipped if another worker has just changed the entry.
             let order = Ordering::Relaxed;
             let _ = entry.place.compare_exchange(place, seen, order, order);
         }
@@ -132,14 +132,14 @@ impl Learned {
         &self.buckets[usize::try_from(hash >> 16).unwrap_or(0) & mask]
     }
 
-    /// Returns the number of units since the start.
+    /// Returns the number of units since the table was created.
     fn now(&self) -> u64 {
         self.begin.elapsed().as_secs() / UNIT.as_secs()
     }
 }
 
-/// Returns the number of buckets for `max_entries` sessions: half empty on average, so that few of
-/// them are full.
+/// Returns the number of buckets for `max_entries` sessions. Buckets are half full on average, so
+/// that few of them are completely full.
 fn buckets(max_entries: u32) -> usize {
     (2 * max_entries as usize / WAYS).max(1).next_power_of_two()
 }
@@ -161,7 +161,7 @@ fn pack(endpoint: u64, seen: u64, hash: u64) -> u64 {
     endpoint << (SEEN_BITS + CHECK_BITS) | seen << CHECK_BITS | check_of(hash)
 }
 
-/// Returns the number of units since an entry was seen.
+/// Returns the number of units since an entry was last seen.
 fn age(place: u64, now: u64) -> u64 {
     now.wrapping_sub(place >> CHECK_BITS) & ((1 << SEEN_BITS) - 1)
 }

@@ -1,6 +1,6 @@
 //! The right to use one slot of an endpoint, with a connection to it.
 //!
-//! Created by `checkout`. The body of a response, or a tunnel, owns it until its end.
+//! `checkout` creates a lease. The body of a response, or a tunnel, owns the lease until it ends.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,22 +23,22 @@ use crate::wire::Wire;
 /// Origin of a lease's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// It was used before, so its server may have closed it at any time.
+    /// The connection was used before, so the server can have closed it in the meantime.
     Pooled,
-    /// It is new.
+    /// The connection is new.
     Dialled,
 }
 
 /// A connection for one exchange, with the slot that it occupies.
 ///
-/// Dropping it closes the connection; [`Lease::release`] keeps it for the next request.
+/// Dropping the lease closes the connection; [`Lease::release`] keeps it for the next request.
 #[derive(Debug)]
 pub struct Lease {
     /// The stream for the request and its response.
     pub stream: ServerStream,
     /// Whether the connection was used before.
     pub origin: Origin,
-    /// Counts the exchange, and refers to its endpoint.
+    /// Guard that counts the exchange, with a reference to its endpoint.
     active: Active,
     /// The settings in force when the lease was created.
     settings: Rc<Settings>,
@@ -46,9 +46,9 @@ pub struct Lease {
     trial: Option<Trial>,
     /// Time when the lease was created, if response times are measured.
     begin: Option<Instant>,
-    /// Replaces the backend's `timeout.server`.
+    /// Timeout that replaces the backend's `timeout.server`.
     server_timeout: Option<Duration>,
-    /// Replaces the backend's `timeout.tunnel`.
+    /// Timeout that replaces the backend's `timeout.tunnel`.
     tunnel_timeout: Option<Duration>,
 }
 
@@ -57,8 +57,8 @@ pub struct Lease {
 pub(super) struct Trial(Arc<Endpoint>);
 
 impl Trial {
-    /// Starts a trial. Returns `None` if the endpoint is not on trial, or another request is trying
-    /// it.
+    /// Starts a trial. Returns `None` if the endpoint is not on trial, or if another request is
+    /// already testing it.
     pub(super) fn begin(endpoint: &Arc<Endpoint>) -> Option<Trial> {
         let is_first = endpoint.health().try_trial();
         is_first.then(|| Trial(Arc::clone(endpoint)))
@@ -72,7 +72,8 @@ impl Drop for Trial {
 }
 
 impl Lease {
-    /// Creates a lease. `begin` is the current time if response times are measured, otherwise None.
+    /// Creates a lease. `begin` is the current time if response times are measured, otherwise
+    /// `None`.
     pub(super) fn new(
         stream: ServerStream,
         origin: Origin,
@@ -141,7 +142,7 @@ impl Lease {
         }
     }
 
-    /// Returns the backend's settings from the time when the lease was created.
+    /// Returns the backend's settings that were in force when the lease was created.
     pub fn settings(&self) -> &Rc<Settings> {
         &self.settings
     }
@@ -163,8 +164,8 @@ impl Lease {
         &self.active.endpoint
     }
 
-    /// Returns the timeouts: those of this exchange, otherwise the backend's from the time when the
-    /// lease was created.
+    /// Returns the timeouts of this exchange. Timeouts that it does not replace are the backend's
+    /// from when the lease was created.
     pub fn timeouts(&self) -> BackendTimeouts {
         let timeouts = self.settings.backend.timeouts;
         BackendTimeouts {
@@ -179,21 +180,21 @@ impl Lease {
         self.settings.backend.limits
     }
 
-    /// Returns the connection to the pool if it can be used again, and closes it otherwise. `now`
-    /// is the current time.
+    /// Returns the connection to the pool if it can carry another exchange, otherwise closes it.
+    /// `now` is the current time.
     pub fn release(self, now: Instant) {
-        // An HTTP/2 connection stays where it is: others share it.
+        // An HTTP/2 connection is shared, and never leaves its `SharedConnections`.
         let ServerStream::Http1(mut connection) = self.stream else {
             return;
         };
-        // A connection that is authenticated for one client serves no other.
+        // A connection that the server has authenticated for one client serves no other client.
         if connection.is_reusable() && !connection.is_private() {
             connection.wire.release_buffers();
             self.active.endpoint.pool.put(connection, now);
         }
     }
 
-    /// Extracts the connection if it can carry another exchange, with its cluster and endpoint.
+    /// Extracts the connection, with its cluster and endpoint, if it can carry another exchange.
     /// Releases the slot.
     pub(super) fn into_reusable(
         self,
@@ -209,7 +210,7 @@ impl Lease {
     }
 
     /// Extracts the stream for a tunnel. The slot stays occupied while the [`Hold`] lives. Returns
-    /// `None` if this is an HTTP/2 stream on which no request was sent.
+    /// `None` for an HTTP/2 stream on which no request was sent.
     pub fn into_tunnel(self) -> Option<(Upgraded, Hold)> {
         let (upgraded, connected) = match self.stream {
             ServerStream::Http1(connection) => {
@@ -230,13 +231,13 @@ impl Lease {
 /// The server's side of a tunnel.
 #[derive(Debug)]
 pub enum Upgraded {
-    /// A connection, with the bytes that followed the 101.
+    /// A connection, with the bytes that followed the 101 response.
     Http1(Box<Wire>),
     /// A stream of an HTTP/2 connection.
     Http2(Box<ByteStream>),
 }
 
-/// Keeps a tunnel counted among its server's connections. Empty by default.
+/// A guard that counts a tunnel among its server's connections. Empty by default.
 #[derive(Debug, Default)]
 pub struct Hold {
     _permit: Permit,
@@ -244,7 +245,8 @@ pub struct Hold {
     _active: Option<Active>,
 }
 
-/// Counts one request or tunnel at its cluster and endpoint for as long as it lives.
+/// A guard that counts one request or tunnel at its cluster and endpoint for as long as the guard
+/// lives.
 #[derive(Debug)]
 pub(super) struct Active {
     cluster: Rc<LocalCluster>,
@@ -278,7 +280,7 @@ impl Drop for Active {
     }
 }
 
-/// Counts a request that waits for a slot, for as long as it lives.
+/// A guard that counts a request that waits for a slot.
 #[derive(Debug)]
 pub(super) struct Queued<'a>(&'a LocalCluster);
 

@@ -1,8 +1,8 @@
 //! One worker's view of a cluster, including the idle connections to its endpoints.
 //!
-//! A [`LocalCluster`] lives as long as its backend's name is configured. Changes replace its
-//! [`LocalSet`], at a cost that depends on the endpoints in use, not on all endpoints. Nothing here
-//! leaves its worker, so reference counts need no atomics.
+//! A [`LocalCluster`] lives as long as its backend's name is configured. Each change replaces its
+//! [`LocalSet`]. The cost of that depends on the endpoints in use, not on all endpoints. No value
+//! in this module leaves its worker, so reference counts need no atomics.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -31,23 +31,24 @@ pub struct LocalCluster {
     pub(super) worker: usize,
     pub(super) budget: Rc<ConnectionBudget>,
     pub(super) retries: RetryBudget,
-    /// Replaced only by [`apply`](Self::apply).
+    /// The current set, which only [`apply`](Self::apply) replaces.
     set: RefCell<Rc<LocalSet>>,
     /// Endpoints of the set that this worker has used.
     known: RefCell<HashMap<EndpointId, Rc<LocalEndpoint>>>,
-    /// The worker's own copies of shared handshakes, which never wait for other workers.
+    /// The worker's own copies of shared handshakes. With a copy, the worker never waits for other
+    /// workers.
     handshakes: RefCell<Vec<(Arc<Handshake>, Rc<Handshake>)>>,
 }
 
 /// A worker's view of an endpoint set, together with its settings.
 #[derive(Debug)]
 pub(super) struct LocalSet {
-    /// The worker's own copy, so that workers share no reference count.
+    /// The worker's own copy of the settings, so that workers share no reference count.
     pub(super) settings: Rc<Settings>,
     shared_settings: Arc<Settings>,
     pub(super) source: Arc<EndpointSet>,
     pub(super) balancer: Balancer,
-    /// Endpoints in use, by position.
+    /// Endpoints that requests have used, by their position in the set.
     locals: RefCell<Box<[Option<Rc<LocalEndpoint>>]>>,
     view: RefCell<Rc<View>>,
 }
@@ -58,16 +59,16 @@ pub struct LocalEndpoint {
     endpoint: Arc<Endpoint>,
     /// The handshake for connections to the endpoint.
     pub(super) handshake: Rc<Handshake>,
-    /// The shared handshake from which `handshake` was copied.
+    /// The shared handshake of which `handshake` is a copy.
     source: Arc<Handshake>,
     pub(super) pool: Rc<Pool>,
     pub(super) latency: Latency,
-    /// Value of the cookie that leads to the endpoint.
+    /// Value of the cookie that selects the endpoint.
     cookie: Cell<u64>,
 }
 
 impl LocalEndpoint {
-    /// Returns the part that all workers share.
+    /// Returns the endpoint itself, which all workers share.
     pub fn endpoint(&self) -> &Arc<Endpoint> {
         &self.endpoint
     }
@@ -77,7 +78,7 @@ impl LocalEndpoint {
         self.endpoint.server().name()
     }
 
-    /// Returns the value of the cookie that leads to the endpoint; 0 if the backend uses no such
+    /// Returns the value of the cookie that selects the endpoint; 0 if the backend uses no such
     /// cookies.
     pub fn cookie(&self) -> u64 {
         self.cookie.get()
@@ -87,7 +88,7 @@ impl LocalEndpoint {
 /// How old a view can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AsOf {
-    /// It is up to date.
+    /// The view must be up to date.
     Now,
     /// The view of a large set can be slightly outdated.
     Lately,
@@ -127,7 +128,7 @@ impl LocalSet {
         &self.source.endpoints()[position].endpoint
     }
 
-    /// Returns the worker's part of an endpoint, if the worker has used it.
+    /// Returns the worker's view of an endpoint, if the worker has used the endpoint.
     pub(super) fn used(&self, position: usize) -> Option<Rc<LocalEndpoint>> {
         self.locals.borrow()[position].clone()
     }
@@ -145,7 +146,7 @@ impl LocalCluster {
             worker,
             budget: Rc::clone(budget),
             retries: RetryBudget::new(),
-            // The worker number is the first turn, so that workers do not all start with the same
+            // The first turn is the worker's number, so that workers do not all start with the same
             // server.
             set: RefCell::new(Rc::new(LocalSet::new(config, worker, None))),
             known: RefCell::default(),
@@ -153,7 +154,7 @@ impl LocalCluster {
         }
     }
 
-    /// Returns the part that all workers share.
+    /// Returns the cluster itself, which all workers share.
     pub fn cluster(&self) -> &Arc<Cluster> {
         &self.cluster
     }
@@ -169,7 +170,7 @@ impl LocalCluster {
         read(&self.set.borrow().settings)
     }
 
-    /// Returns whether new connections to any of the servers name their client.
+    /// Returns whether new connections to any of the servers send a header that names the client.
     pub fn names_clients(&self) -> bool {
         self.set.borrow().source.names_clients()
     }
@@ -179,14 +180,14 @@ impl LocalCluster {
         Rc::clone(&self.set.borrow())
     }
 
-    /// Returns the endpoint to which a cookie leads.
+    /// Returns the endpoint that a cookie selects.
     pub fn endpoint_of_cookie(&self, cookie: u64) -> Option<EndpointId> {
         let set = self.set.borrow();
         let position = set.source.position_of_cookie(cookie)?;
         Some(set.endpoint(position).id())
     }
 
-    /// Returns the worker's part of the endpoint at this position of `set`.
+    /// Returns the worker's view of the endpoint at this position of `set`.
     pub(super) fn local(&self, set: &LocalSet, position: usize) -> Rc<LocalEndpoint> {
         if let Some(local) = &set.locals.borrow()[position] {
             return Rc::clone(local);
@@ -210,7 +211,7 @@ impl LocalCluster {
             },
             Rc::clone,
         );
-        // A request that still uses an earlier set must not leave anything behind.
+        // A request that still uses an earlier set must not change the state of the current one.
         if is_current {
             known.insert(entry.endpoint.id(), Rc::clone(&local));
             local.cookie.set(entry.cookie);
@@ -244,8 +245,8 @@ impl LocalCluster {
         }
     }
 
-    /// Puts another endpoint set into force. Idle connections to endpoints that are gone are
-    /// closed; those in use are closed when they are returned.
+    /// Puts another endpoint set into force. Idle connections to endpoints that are gone are closed
+    /// gradually; connections in use are closed when they are returned.
     pub fn apply(&self, config: &ClusterConfig) {
         let before = self.set();
         let is_same = Arc::ptr_eq(&before.shared_settings, &config.settings)
@@ -259,7 +260,8 @@ impl LocalCluster {
             let position = position.filter(|position| {
                 let entry = &set.source.endpoints()[*position];
                 let handshake = set.source.servers()[entry.server].handshake();
-                // Connections from another handshake serve no further requests.
+                // Connections that were established with another handshake serve no further
+                // requests.
                 Arc::ptr_eq(handshake, &local.source)
             });
             match position {
@@ -270,12 +272,12 @@ impl LocalCluster {
         });
         self.set.replace(Rc::new(set));
         self.budget.close_retired();
-        // Requests that wait may have somewhere to go now.
+        // There may now be an endpoint for the requests that wait.
         self.cluster.shared.queue.wake();
     }
 
-    /// Closes the connections of a backend that is gone: idle ones now, those in use when they are
-    /// returned.
+    /// Closes the connections of a backend that has been removed: idle ones gradually, those in use
+    /// when they are returned.
     pub fn retire(&self) {
         for (_, local) in self.known.take() {
             self.budget.retire(&local.pool);
@@ -283,8 +285,8 @@ impl LocalCluster {
         self.budget.close_retired();
     }
 
-    /// Closes connections that have been idle too long, that the server has closed, or that block
-    /// requests of other workers.
+    /// Closes connections that have been idle for too long, that the server has closed, or that
+    /// block requests of other workers.
     pub fn sweep(&self) {
         for local in self.known.borrow().values() {
             local.pool.sweep();
@@ -293,20 +295,20 @@ impl LocalCluster {
         self.budget.trim();
     }
 
-    /// Returns whether connections to this endpoint can still serve.
+    /// Returns whether connections to this endpoint can still serve requests.
     pub(super) fn has(&self, local: &Rc<LocalEndpoint>) -> bool {
         let known = self.known.borrow();
         let known = known.get(&local.endpoint.id());
         known.is_some_and(|known| Rc::ptr_eq(known, local))
     }
 
-    /// Counts a request. A share of all requests may be sent again.
+    /// Counts a request for the retry budget, which is a share of all requests.
     #[inline]
     pub fn count_request(&self) {
         self.retries.deposit();
     }
 
-    /// Returns whether the retry budget allows another retry, which it then counts.
+    /// Returns whether the retry budget allows another retry. If so, counts the retry.
     pub fn may_retry(&self) -> bool {
         let percent = self.set.borrow().settings.backend.retry.budget;
         self.retries.withdraw(percent, Instant::now())

@@ -1,4 +1,4 @@
-//! Idle connections to servers, and the number of connections of a worker.
+//! Idle connections to servers, and a limit on the number of a worker's connections.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -12,36 +12,37 @@ use super::server::Connected;
 use crate::transport::buffer::BufferPool;
 use crate::transport::io::Io;
 
-/// A connection idle for less than this may be about to be used again. At a server that is at its
-/// limit, closing it would cost a new connection for each request.
+/// Minimum idle time before a connection is closed to free a slot. A connection that has been idle
+/// for less may be used again soon. If a server is at its limit, closing such connections would
+/// cost a new connection for each request.
 const MIN_RECLAIM_AGE: Duration = Duration::from_millis(100);
 
-/// Maximum number of connections of retired pools that are closed in one go, which takes well under
-/// a millisecond.
+/// Maximum number of connections of retired pools that are closed in one go. Closing them takes
+/// well under a millisecond.
 const MAX_CLOSED: usize = 32;
 
-/// A worker's connections to servers, in use or idle, and the pools of the idle ones. Limits them
-/// so that they never take the descriptors that clients need.
+/// A worker's connections to servers, in use or idle, and the pools of the idle ones. The budget
+/// limits their number, so that they never take the descriptors that clients need.
 #[derive(Debug)]
 pub struct ConnectionBudget {
     open: Rc<Cell<usize>>,
-    /// Number of connections at which each new one starts to replace an idle one.
+    /// Number of connections from which on each new connection replaces an idle one.
     limit: usize,
     pools: RefCell<Vec<Weak<Pool>>>,
     /// Pools of endpoints that are gone, whose connections are being closed.
     retired: RefCell<Vec<Rc<Pool>>>,
-    /// Buffers for its connections.
+    /// Buffers for the worker's connections.
     buffers: BufferPool,
-    /// Number of pools at which the next new pool triggers a purge of pools that are gone.
+    /// Number of pools at which the next new pool triggers a purge of dropped pools.
     next_purge: Cell<usize>,
 }
 
-/// Minimum number of pools for a purge: fewer are not worth it.
+/// Minimum number of pools for a purge. With fewer pools, a purge is not worthwhile.
 const MIN_PURGE: usize = 64;
 
 impl ConnectionBudget {
-    /// Creates a budget. `limit` is the worker's share of `max_connections`, `buffers` are the
-    /// worker's.
+    /// Creates a budget. `limit` is the worker's share of `max_connections`, and `buffers` are the
+    /// worker's buffers.
     pub fn new(limit: usize, buffers: BufferPool) -> Rc<ConnectionBudget> {
         Rc::new(ConnectionBudget {
             open: Rc::default(),
@@ -58,7 +59,7 @@ impl ConnectionBudget {
         Connection::new(io, &self.buffers, connected, self.open())
     }
 
-    /// Counts a new connection.
+    /// Returns a guard that counts a new connection.
     pub(super) fn open(&self) -> Open {
         Open::new(&self.open)
     }
@@ -74,8 +75,8 @@ impl ConnectionBudget {
         let mut pools = self.pools.borrow_mut();
         if pools.len() >= self.next_purge.get() {
             pools.retain(|pool| pool.strong_count() > 0);
-            // The next purge comes only once the number has doubled, so the amortized cost of a new
-            // pool is constant.
+            // The next purge happens only once the number has doubled, so the amortized cost of a
+            // new pool is constant.
             self.next_purge.set(MIN_PURGE.max(2 * pools.len()));
         }
         pools.push(Rc::downgrade(&pool));
@@ -83,14 +84,14 @@ impl ConnectionBudget {
         pool
     }
 
-    /// Schedules the connections of a pool to be closed: idle ones gradually, since each takes a
-    /// system call, and those in use when they are returned.
+    /// Schedules the connections of a pool to be closed. Idle connections are closed gradually,
+    /// since each close takes a system call. Connections in use are closed when they are returned.
     pub(super) fn retire(&self, pool: &Rc<Pool>) {
         pool.max_idle.set(None);
         self.retired.borrow_mut().push(Rc::clone(pool));
     }
 
-    /// Closes some connections of retired pools. Returns whether there are more.
+    /// Closes some connections of retired pools. Returns whether more remain.
     pub fn close_retired(&self) -> bool {
         let mut retired = self.retired.borrow_mut();
         for _ in 0..MAX_CLOSED {
@@ -103,7 +104,7 @@ impl ConnectionBudget {
         !retired.is_empty()
     }
 
-    /// Closes the longest idle connection, if the limit is reached.
+    /// Closes the connection that has been idle longest, if the limit is reached.
     pub(super) fn make_room(&self) {
         if self.open.get() < self.limit {
             return;
@@ -120,11 +121,11 @@ impl ConnectionBudget {
     }
 }
 
-/// One worker's idle connections to one endpoint, the last used on top.
+/// One worker's idle connections to one endpoint, with the most recently used on top.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     idle: RefCell<Vec<Idle>>,
-    /// How long an unused connection is kept. `None`: not at all.
+    /// How long an unused connection is kept. `None`: unused connections are not kept.
     max_idle: Cell<Option<Duration>>,
     /// HTTP/2 connections, idle or not.
     pub(super) shared: SharedConnections,
@@ -138,7 +139,7 @@ struct Idle {
 
 impl Pool {
     /// Changes how long unused connections are kept. With `None`, idle connections are closed
-    /// immediately, and so are those that are put later.
+    /// immediately, and connections that are returned later are closed as well.
     pub(super) fn set_max_idle(&self, max_idle: Option<Duration>) {
         self.max_idle.set(max_idle);
         self.shared.set_max_idle(max_idle);
@@ -147,9 +148,10 @@ impl Pool {
         }
     }
 
-    /// Takes the last used connection that is still alive.
+    /// Takes the most recently used connection that is still alive.
     pub(super) fn take(&self, check: Check) -> Option<Box<Connection>> {
-        // The sweep closes connections that have been idle too long, so no clock is read here.
+        // The sweep closes connections that have been idle for too long, so the clock is not read
+        // here.
         self.max_idle.get()?;
         loop {
             let mut idle = self.idle.borrow_mut().pop()?;
@@ -159,7 +161,7 @@ impl Pool {
         }
     }
 
-    /// Keeps `connection`, or closes it if the pool keeps none.
+    /// Keeps `connection`, or closes it if the pool keeps no connections.
     pub(super) fn put(&self, connection: Box<Connection>, now: Instant) {
         if self.max_idle.get().is_some() {
             self.idle.borrow_mut().push(Idle {
@@ -169,8 +171,7 @@ impl Pool {
         }
     }
 
-    /// Returns the time since which the longest idle connection has been idle, over both HTTP
-    /// versions.
+    /// Returns when the connection that has been idle longest became idle, over both HTTP versions.
     fn idle_since(&self) -> Option<Instant> {
         let first = self.first_put();
         first.into_iter().chain(self.shared.idle_since()).min()
@@ -194,7 +195,7 @@ impl Pool {
         }
     }
 
-    /// Closes connections that are dead or have been idle too long.
+    /// Closes connections that are dead or have been idle for too long.
     pub(super) fn sweep(&self) {
         self.shared.sweep();
         let max_idle = self.max_idle.get().unwrap_or_default();
@@ -207,7 +208,7 @@ impl Pool {
 }
 
 impl Pool {
-    /// Closes the longest idle connection, unless it was in use a moment ago.
+    /// Closes the connection that has been idle longest, unless it was in use a moment ago.
     pub(super) fn reclaim(&self) -> Reclaimed {
         let is_old = |since: Instant| since.elapsed() >= MIN_RECLAIM_AGE;
         if self.idle_since().is_some_and(is_old) {
@@ -271,7 +272,7 @@ mod tests {
         pool.sweep();
         let one = pool.take(Check::Socket).unwrap();
         pool.put(one, Instant::now());
-        // A shorter limit also applies to connections that are in the pool already.
+        // A shorter limit also applies to connections that are already in the pool.
         pool.set_max_idle(Some(Duration::from_secs(5)));
         tokio::time::advance(Duration::from_secs(5)).await;
         pool.sweep();
@@ -298,7 +299,7 @@ mod tests {
         let pool = pool(&budget);
         let (one, far) = connection(&budget);
         pool.put(one, Instant::now());
-        // The poller does not run between these lines.
+        // The poller does not run before the check, so it reports no event.
         drop(far);
         assert!(pool.take(Check::Socket).is_none());
     }

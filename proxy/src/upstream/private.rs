@@ -1,7 +1,8 @@
 //! Connections that a server has authenticated for one client, between that client's requests.
 //!
-//! They are in no pool: they stay with their client until either side closes. Owned by the client's
-//! connection. Filled when an exchange ends, and consulted before `checkout`.
+//! They are in no pool: they stay with their client until either side closes. The client's
+//! connection owns them. A connection is added when an exchange ends, and looked up before
+//! `checkout`.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,7 +15,8 @@ use super::lease::{Active, Lease, Origin, Queued};
 use super::local::{LocalCluster, LocalEndpoint};
 use super::stream::ServerStream;
 
-/// One client's private connections, at most one for each cluster. Idle ones occupy no slot.
+/// One client's private connections, at most one for each cluster. An idle private connection
+/// occupies no slot.
 #[derive(Debug, Default)]
 pub struct PrivateConnections(Vec<Private>);
 
@@ -26,7 +28,7 @@ struct Private {
 }
 
 impl PrivateConnections {
-    /// Keeps the lease's connection, if it can be used again, and releases its slot.
+    /// Keeps the lease's connection, if it can be used again, and releases the lease's slot.
     pub fn put(&mut self, lease: Lease) {
         let Some((mut connection, cluster, endpoint)) = lease.into_reusable() else {
             return;
@@ -41,8 +43,8 @@ impl PrivateConnections {
         });
     }
 
-    /// Returns a lease on the connection to this cluster. Returns `None` if there is no usable one,
-    /// or if the request must go elsewhere.
+    /// Returns a lease on the client's connection to this cluster. Returns `None` if there is no
+    /// usable connection, or if the request must go to another endpoint.
     ///
     /// # Errors
     /// [`CheckoutError::QueueTimeout`], [`CheckoutError::QueueFull`]; the connection is kept.
@@ -63,14 +65,14 @@ impl PrivateConnections {
             return Ok(None);
         }
         let endpoint = self.0[index].endpoint.endpoint();
-        // A client's connection can carry several sessions.
+        // One client connection can carry requests of several sessions.
         let is_elsewhere = match demand.bound {
             Some(Bound::Session(id)) => id != endpoint.id(),
             Some(Bound::Server(name) | Bound::OnlyServer(name)) => name != endpoint.server().name(),
             Some(Bound::Key(key)) => cluster
                 .preferred(key, demand)
                 .is_some_and(|id| id != endpoint.id()),
-            // The client's connection takes precedence over `balance`.
+            // The existing connection takes precedence over `balance`.
             None => false,
         };
         if is_elsewhere || demand.avoid.contains(&endpoint.id()) {
@@ -80,15 +82,15 @@ impl PrivateConnections {
         let Some(permit) = cluster.bound_permit(endpoint, limit).await? else {
             return Ok(None);
         };
-        // It may have ended during the wait for the slot.
+        // The connection may have ended while the request waited for the slot.
         let mut private = self.0.swap_remove(index);
         Ok(private.is_usable().then(|| private.into_lease(permit)))
     }
 }
 
 impl LocalCluster {
-    /// Waits for a slot of this endpoint in its queue. Returns `None` if the endpoint has become
-    /// unusable.
+    /// Waits in this endpoint's queue for a slot of the endpoint. Returns `None` if the endpoint
+    /// has become unusable.
     pub(super) async fn bound_permit(
         &self,
         endpoint: &Arc<Endpoint>,
@@ -129,8 +131,8 @@ impl Private {
         )
     }
 
-    /// Returns whether the endpoint still serves its sessions, and the server has neither closed
-    /// the connection nor sent anything.
+    /// Returns whether the connection can carry another request: the endpoint still serves its
+    /// sessions, and the server has neither closed the connection nor sent anything.
     fn is_usable(&mut self) -> bool {
         let endpoint = self.endpoint.endpoint();
         self.cluster.has(&self.endpoint)
@@ -155,7 +157,7 @@ mod tests {
         (bed, cluster)
     }
 
-    /// Keeps a new connection to the cluster.
+    /// Adds a new connection to the cluster.
     async fn keep(private: &mut PrivateConnections, cluster: &Rc<LocalCluster>) {
         let mut lease = cluster.checkout(&fresh()).await.unwrap();
         lease.stream.make_private();
@@ -176,15 +178,15 @@ mod tests {
             assert!(private.take(cluster, &fresh()).await.unwrap().is_none());
             private.put(lease);
         }
-        // Another connection to the same cluster replaces the first.
+        // A second connection to the same cluster replaces the first.
         let (bed, cluster) = one;
         let first = bed.accept("1").await;
         keep(&mut private, &cluster).await;
         closed(first).await;
     }
 
-    /// A request whose key prefers another server does not use the connection, which is kept for
-    /// requests whose keys prefer its own server.
+    /// If a request's key prefers another server, the request does not use the connection. The
+    /// connection is kept for requests whose keys prefer its own server.
     #[tokio::test]
     async fn a_key_that_prefers_another_server_leaves_it_alone() {
         let (_bed, cluster) = bed("a=1 b=2");

@@ -1,7 +1,7 @@
-//! The queue of requests that wait for a slot: of one endpoint, or of any server of a backend.
+//! A queue of requests that wait for a slot, either of one endpoint or of any server of a backend.
 //!
-//! First come, first served, over all workers. The lock is taken only by requests that wait, and by
-//! threads that release a slot while a request waits.
+//! Requests are served in order of arrival, over all workers. Only requests that wait, and threads
+//! that release a slot while a request waits, take the lock.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 /// Waiting requests, in order of arrival.
 #[derive(Debug)]
 pub(super) struct Queue {
-    /// Number of waiters in `line`, for readers without the lock.
+    /// Number of waiters in `line`, which can be read without the lock.
     waiting: AtomicU32,
     max: AtomicU32,
     line: Mutex<Line>,
@@ -21,7 +21,7 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct Line {
     next: u64,
-    /// Waiters by number, without a waker until they are first polled.
+    /// Waiters by number. A waiter has no waker until it is first polled.
     waiters: BTreeMap<u64, Option<Waker>>,
 }
 
@@ -38,12 +38,12 @@ impl Queue {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the maximum number of waiting requests. Those that wait already stay.
+    /// Changes the maximum number of waiting requests. Requests that are already waiting stay.
     pub(super) fn set_max(&self, max: u32) {
         self.max.store(max, Ordering::Relaxed);
     }
 
-    /// Returns whether no request waits. If some do, others must not overtake them.
+    /// Returns whether no request waits. If a request waits, others must not overtake it.
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.load(Ordering::SeqCst) == 0
     }
@@ -65,7 +65,7 @@ impl Queue {
         })
     }
 
-    /// Wakes the first request in the queue, after something may have become free.
+    /// Wakes the first request in the queue. Called when a slot may have become free.
     pub(super) fn wake(&self) {
         if !self.is_empty() {
             wake_first(self.line());
@@ -82,7 +82,7 @@ fn wake_first(mut line: MutexGuard<'_, Line>) {
     }
 }
 
-/// A place in the queue, released when it is dropped.
+/// A position in the queue, released when it is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     queue: Arc<Queue>,
@@ -93,7 +93,7 @@ impl Place {
     /// Waits until the request is first in the queue and `take` returns a value.
     ///
     /// # Cancel safety
-    /// Safe: the place is kept.
+    /// Safe: the request keeps its position.
     pub(super) async fn wait<T>(&self, mut take: impl FnMut() -> Option<T>) -> T {
         poll_fn(|cx| self.poll(&mut take, cx)).await
     }
@@ -115,7 +115,7 @@ impl Drop for Place {
         let mut line = self.queue.line();
         line.waiters.remove(&self.number);
         self.queue.waiting.fetch_sub(1, Ordering::SeqCst);
-        // This request may be the only thing that the next one was waiting for.
+        // The next request in the queue may have been waiting only for this request to leave.
         wake_first(line);
     }
 }
@@ -151,7 +151,7 @@ mod tests {
             .iter()
             .map(|place| Box::pin(place.wait(take)))
             .collect();
-        // All arrive at once, and the last in the queue does not overtake.
+        // All three requests arrive at once. The last in the queue does not overtake the others.
         assert_eq!(poll_all(&mut waits).await, [false; 3]);
         free.set(1);
         assert_eq!(poll_all(&mut waits[1..]).await, [false, false]);

@@ -1,4 +1,4 @@
-//! Random numbers for choices: fast, and good enough to spread requests.
+//! Fast random numbers, good enough to spread requests, but not for secrets.
 
 use std::cell::Cell;
 use std::hash::{BuildHasher as _, RandomState};
@@ -31,7 +31,7 @@ impl Random {
     #[inline]
     pub(super) fn below(&self, limit: u64) -> u64 {
         let product = u128::from(self.next()) * u128::from(limit);
-        // The upper half is less than `limit`, so it always fits.
+        // The upper half of the product is less than `limit`, so it always fits.
         u64::try_from(product >> 64).unwrap_or(0)
     }
 

@@ -1,27 +1,27 @@
-//! The retry budget: a share of all requests may be sent again, so that retries do not bury servers
-//! that are already overloaded.
+//! The retry budget: retries are limited to a share of all requests, so that they do not overwhelm
+//! servers that are already overloaded.
 
 use std::cell::Cell;
 
 use tokio::time::Instant;
 
-/// Number of retries that are possible at once, whatever the share. At low traffic, a share amounts
-/// to nothing.
+/// Number of retries in the reserve, which is available whatever the share. It matters at low
+/// traffic, where a share of the requests is less than one retry.
 const RESERVE: u64 = 10;
 
-/// Maximum number of requests that are remembered.
+/// Maximum number of requests whose shares can accumulate.
 const MAX_DEPOSIT: u64 = 1_000;
 
 /// One retry, in hundredths.
 const WHOLE: u64 = 100;
 
-/// A worker's budget for a backend. Every request deposits its share, and each retry withdraws one.
-/// The reserve is refilled within a second.
+/// A worker's retry budget for a backend. Every request deposits its share, and each retry
+/// withdraws one whole retry. The reserve is refilled within a second.
 #[derive(Debug)]
 pub(super) struct RetryBudget {
-    /// Number of requests since the last call of [`withdraw`](Self::withdraw).
+    /// Number of requests since the last call to [`withdraw`](Self::withdraw).
     deposited: Cell<u64>,
-    /// Retries that earlier requests have paid for, in hundredths.
+    /// Balance of retries that earlier requests have paid for, in hundredths of a retry.
     balance: Cell<u64>,
     reserve: Cell<u64>,
     /// Time when the reserve was last refilled.
@@ -44,7 +44,7 @@ impl RetryBudget {
         self.deposited.set(self.deposited.get() + 1);
     }
 
-    /// Returns whether a retry is allowed, and counts it if so. `percent` is the share.
+    /// Returns whether a retry is allowed. If so, counts the retry. `percent` is the share.
     pub(super) fn withdraw(&self, percent: u32, now: Instant) -> bool {
         if percent == 0 {
             return false;
@@ -69,7 +69,7 @@ impl RetryBudget {
         let elapsed = now.saturating_duration_since(before).as_millis();
         let more = u64::try_from(elapsed).unwrap_or(u64::MAX);
         let more = more.saturating_mul(full) / 1_000;
-        // Fractions of a millisecond count the next time.
+        // If less than a millisecond has passed, the time counts toward the next refill.
         if more > 0 || self.refilled.get().is_none() {
             self.refilled.set(Some(now));
             let reserve = self.reserve.get().saturating_add(more);

@@ -1,7 +1,7 @@
 //! Servers, shared by all workers: their state and counters, independent of their addresses.
 //!
-//! A [`Server`] keeps its identity across changes for as long as it is the same machine. Created by
-//! `cluster`.
+//! A [`Server`] keeps its identity across changes for as long as it is the same machine. `cluster`
+//! creates servers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -17,20 +17,21 @@ pub struct Server {
     pub(super) name: String,
     /// The configured address.
     address: ServerAddress,
-    /// State that it shares with the other servers of its backend.
+    /// State that this server shares with the other servers of its backend.
     pub(super) shared: Arc<Shared>,
-    /// A [`ServerState`].
+    /// A [`ServerState`], as a number.
     state: AtomicU8,
-    /// Number of connections to it, including idle ones.
+    /// Number of connections to the server, including idle ones.
     open: AtomicU32,
     /// Counters, one set for each worker.
     counts: Arc<[Counts]>,
-    /// Moving average of the time to the head of a response, in microseconds. 0 before the first
-    /// response, and until response times are measured.
+    /// Moving average of the time until the head of a response arrives, in microseconds. 0 before
+    /// the first response, and until response times are measured.
     latency: AtomicU32,
 }
 
-/// Counters of every server that was ever in force, by the names of backend and server.
+/// Counters of every server that has been in force since the process started, by the backend's name
+/// and the server's name.
 static ALL: Ledger<2, [Counts]> = Ledger::new();
 
 /// Counters of one worker for a server. Written by that worker alone, on its own cache line.
@@ -40,25 +41,26 @@ pub(super) struct Counts {
     pub(super) exchanges: Counter,
     pub(super) dialled: Counter,
     pub(super) refused: Counter,
-    /// Requests that failed there and were sent again.
+    /// Requests that failed at the server and were sent again.
     pub(super) retried: Counter,
-    /// Changes of the condition of its endpoints. Used only in the first worker's counters, where
-    /// any thread counts: changes are rare.
+    /// Number of changes to the condition of the server's endpoints. Only the first worker's
+    /// counter is used, and any thread can increment it, since changes are rare.
     changes: AtomicU64,
 }
 
 /// Totals of a server, over all workers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ServerTotals {
-    /// Requests and tunnels that went to it.
+    /// Number of requests and tunnels that went to the server.
     pub exchanges: u64,
-    /// Connections established for them.
+    /// Number of connections established for requests and tunnels.
     pub dialled: u64,
-    /// Connections that could not be established.
+    /// Number of connections that could not be established.
     pub refused: u64,
-    /// Requests that failed there and were sent again.
+    /// Number of requests that failed at the server and were sent again.
     pub retried: u64,
-    /// Changes of the condition of its addresses, as found by checks and requests.
+    /// Number of changes to the condition of the server's endpoints, as found by checks and
+    /// requests.
     pub changes: u64,
 }
 
@@ -81,21 +83,21 @@ impl Server {
         }
     }
 
-    /// Returns the moving average of the time to the head of a response, in microseconds, or `None`
-    /// before the first response. Measured from the first call of
-    /// [`Cluster::measure`](super::Cluster::measure) on.
+    /// Returns the moving average of the time until the head of a response arrives, in
+    /// microseconds, or `None` before the first response. Measurement starts with the first call of
+    /// [`Cluster::measure`](super::Cluster::measure).
     pub fn latency(&self) -> Option<u32> {
         Some(self.latency.load(Ordering::Relaxed)).filter(|latency| *latency > 0)
     }
 
-    /// Records the time to the head of a response. If two threads do so at once, one value can be
-    /// lost.
+    /// Records the time until the head of a response arrived. If two threads call this at once, one
+    /// value can be lost.
     pub(super) fn observe(&self, latency: Duration) {
         let sample = u32::try_from(latency.as_micros())
             .unwrap_or(u32::MAX)
             .max(1);
         let known = self.latency.load(Ordering::Relaxed);
-        // The weight that RFC 6298 gives to a new sample.
+        // A new sample has the same weight of 1/8 as in RFC 6298.
         let next = match known {
             0 => sample,
             _ => u32::try_from((u64::from(known) * 7 + u64::from(sample)) / 8).unwrap_or(u32::MAX),
@@ -113,7 +115,7 @@ impl Server {
         &self.address
     }
 
-    /// Returns the state, which says whether the server accepts requests.
+    /// Returns the state, which determines which requests the server accepts.
     pub fn state(&self) -> ServerState {
         match self.state.load(Ordering::Relaxed) {
             0 => ServerState::Ready,
@@ -138,7 +140,7 @@ impl Server {
         before
     }
 
-    /// Makes workers read the weights of its endpoints again.
+    /// Makes workers read the weights of the server's endpoints again.
     pub(super) fn weights_changed(&self) {
         self.shared.changed();
     }
@@ -150,14 +152,14 @@ impl Server {
         totals
     }
 
-    /// Returns the totals of every server since the process started, by the names of backend and
-    /// server.
+    /// Returns the totals of every server since the process started, by the backend's name and the
+    /// server's name.
     pub fn totals_of_all() -> Vec<([String; 2], ServerTotals)> {
         ALL.totals()
     }
 
-    /// Books the counters in the ledger, before the server serves. Takes a lock, so workers must
-    /// not call it.
+    /// Books the counters in the ledger. Called before the server serves requests. Takes a lock, so
+    /// workers must not call this.
     pub(super) fn book(&self) {
         ALL.book([&self.shared.name, &self.name], &self.counts);
     }
@@ -172,7 +174,7 @@ impl Server {
         &self.counts[worker]
     }
 
-    /// Counts a new connection.
+    /// Returns a guard that counts a new connection.
     pub(super) fn connected(self: &Arc<Server>) -> Connected {
         self.open.fetch_add(1, Ordering::Relaxed);
         Connected(Arc::clone(self))
@@ -184,7 +186,7 @@ impl Server {
     }
 }
 
-/// Returns the word for the log, the metrics and the admin interface.
+/// Returns the word for a state in the log, the metrics and the admin interface.
 pub fn state_word(state: ServerState) -> &'static str {
     match state {
         ServerState::Ready => "ready",
@@ -207,7 +209,7 @@ impl Countable for [Counts] {
     }
 }
 
-/// Counts a connection to a server for as long as it lives, in use or idle.
+/// A guard that counts a connection to a server, in use or idle, for as long as the guard lives.
 #[derive(Debug)]
 pub(super) struct Connected(Arc<Server>);
 

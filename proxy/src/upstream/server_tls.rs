@@ -1,4 +1,5 @@
-//! TLS to one server: the authorities and name that verify the server, and the client certificate.
+//! TLS to one server: the certificate authorities and the name for verifying the server, and the
+//! client certificate.
 
 use std::io;
 use std::path::Path;
@@ -13,11 +14,12 @@ use crate::transport::tls::{
     TlsStream, Version,
 };
 
-/// Maximum length of a file of certificates. The files that come with systems are a quarter of
-/// that.
+/// Maximum length of a certificate file. The files that operating systems provide are a quarter of
+/// that length.
 const MAX_FILE: u64 = 4 << 20;
 
-/// TLS to a server. Two are equal if they were created from the same settings and files.
+/// TLS settings for a server. Two values are equal if they were created from the same settings and
+/// files.
 #[derive(Debug)]
 pub(super) struct ServerTls {
     inputs: Inputs,
@@ -29,7 +31,7 @@ pub(super) struct ServerTls {
 struct Inputs {
     settings: config::ServerTls,
     ca: Option<Vec<u8>>,
-    /// PEM of the certificate and of its key.
+    /// The client certificate and its key, both in PEM.
     identity: Option<(Vec<u8>, Vec<u8>)>,
 }
 
@@ -61,7 +63,7 @@ pub enum ServerTlsReason {
     /// The client certificate, or its key, is unusable.
     #[error("{0}")]
     Certificate(CertificateError),
-    /// The authorities or the name are unusable.
+    /// The certificate authorities or the server's name are unusable.
     #[error("{0}")]
     Tls(ClientTlsError),
 }
@@ -95,7 +97,7 @@ impl From<ClientTlsError> for ServerTlsReason {
 }
 
 impl ServerTls {
-    /// Reads the files that `settings` names. `address` is the server's.
+    /// Reads the files that `settings` names. `address` is the server's address.
     ///
     /// # Errors
     /// [`ServerTlsError`].
@@ -114,10 +116,10 @@ impl ServerTls {
         };
         let name = match (&settings.server_name, address) {
             (Some(name), _) | (None, ServerAddress::Tcp { host: name, .. }) => name,
-            // The name is not verified in this case, as the configuration parser has ensured.
+            // The configuration parser has ensured that the name is not verified in this case.
             (None, ServerAddress::Unix(_)) => "localhost",
-            // The name that the operator has configured, not the names in DNS answers (RFC 6125,
-            // section 1.8).
+            // The name that is verified is the one that the operator has configured, not one from
+            // DNS answers (RFC 6125, section 1.8).
             (None, ServerAddress::Srv(name)) => service_domain(name),
         };
         let name = PeerName::parse(name).map_err(wrong("server_name"))?;
@@ -158,7 +160,7 @@ impl ServerTls {
         })
     }
 
-    /// Returns a copy with separate TLS sessions.
+    /// Returns a copy that shares no TLS sessions with the original.
     pub(super) fn for_worker(&self) -> ServerTls {
         ServerTls {
             inputs: self.inputs.clone(),
@@ -173,7 +175,7 @@ impl ServerTls {
     /// Errors of the handshake.
     ///
     /// # Cancel safety
-    /// Dropping it closes the socket.
+    /// Dropping the future closes the socket.
     pub(super) async fn connect(
         &self,
         socket: Socket,
@@ -187,7 +189,7 @@ impl ServerTls {
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     use std::io::Read as _;
     let mut text = Vec::new();
-    // Limited because a device or a pipe may never end.
+    // The length is limited because the data of a device or pipe may never end.
     let file = std::fs::File::open(path)?;
     file.take(MAX_FILE + 1).read_to_end(&mut text)?;
     if text.len() as u64 > MAX_FILE {
@@ -196,7 +198,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Returns the part of an SRV record's name after its service and protocol, as `example.org` in
+/// Returns the part of an SRV record's name after its service and protocol: `example.org` for
 /// `_http._tcp.example.org`.
 pub(super) fn service_domain(name: &str) -> &str {
     let labels = name.split('.').take_while(|label| label.starts_with('_'));

@@ -7,7 +7,7 @@ use crate::config::{self, Affinity, HttpReuse};
 /// The settings of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// The backend's configuration, but without its servers.
+    /// The backend's configuration, without its servers.
     pub backend: config::Backend,
 }
 
@@ -26,7 +26,8 @@ impl Settings {
         Settings { backend }
     }
 
-    /// Returns the secret for the cookies of servers, or `None` if there are no such cookies.
+    /// Returns the secret for the cookies that select servers, or `None` if the backend uses no
+    /// such cookies.
     pub(super) fn secret(&self) -> Option<&str> {
         match &self.backend.affinity {
             Some(Affinity::Cookie(cookie)) => Some(&cookie.secret),
@@ -34,7 +35,7 @@ impl Settings {
         }
     }
 
-    /// Returns how long an unused connection is kept. `None`: not at all.
+    /// Returns how long an unused connection is kept, or `None` if unused connections are not kept.
     pub(super) fn max_idle(&self) -> Option<Duration> {
         let is_reused = self.backend.http_reuse != HttpReuse::Never;
         is_reused.then_some(self.backend.timeouts.server_keep_alive)

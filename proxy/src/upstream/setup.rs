@@ -1,5 +1,5 @@
-//! Creation of clusters from backends' configurations. Reads servers files, and looks up the names
-//! of all backends concurrently.
+//! Creation of clusters from the configurations of backends. Reads servers files, and looks up the
+//! names of all backends concurrently.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::discovery::Lookups;
 use super::health::keeper::Keeper;
 use crate::config;
 
-/// External inputs that the configurations of backends refer to: servers files, and names.
+/// External inputs to which the configurations of backends refer: servers files, and DNS names.
 #[derive(Debug)]
 pub struct Preparation {
     /// Servers from files, by backend name.
@@ -20,9 +20,9 @@ pub struct Preparation {
 }
 
 impl Preparation {
-    /// Reads the servers files of these backends, and looks up the names of their servers where
-    /// `resolve.init` wants it. `before` are the clusters in force by name; names with addresses
-    /// known there are not looked up. Blocks.
+    /// Reads the servers files of these backends, and looks up the names of their servers unless
+    /// `resolve.init` turns the lookup off. `before` contains the clusters in force, by name; a
+    /// name whose addresses are already known there is not looked up. Blocks.
     pub fn of(backends: &[config::Backend], before: &HashMap<&str, &Arc<Cluster>>) -> Preparation {
         let file_servers = backends.iter().filter_map(|backend| {
             let path = backend.servers_file.as_deref()?;
@@ -76,7 +76,7 @@ impl Cluster {
     /// workers. Blocks.
     ///
     /// # Errors
-    /// [`ServerError`]; the previous servers stay.
+    /// [`ServerError`]; the previous servers stay in force.
     pub fn read_servers(&self, path: &Path) -> Result<FileServersOutcome, ServerError> {
         self.set_file_servers(path, &list(path)?)
     }

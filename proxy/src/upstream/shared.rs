@@ -1,4 +1,4 @@
-//! State that all servers of a backend share, in all workers.
+//! State that all servers of a backend share, across all workers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,13 +12,13 @@ use super::wake::Wake;
 pub(super) struct Shared {
     /// The backend's name.
     pub(super) name: Arc<str>,
-    /// `max_requests` of the backend.
+    /// Slots for the backend's `max_requests`.
     pub(super) slots: Slots,
     /// Requests that wait for a slot of any server.
     pub(super) queue: Arc<Queue>,
-    /// Incremented by each change of a server's condition, state or weight.
+    /// Number that each change to a server's condition, state or weight increments.
     epoch: AtomicU64,
-    /// Whether a server that has come back gets its full share only gradually.
+    /// Whether a server that comes back reaches its full weight only gradually.
     starts_slowly: AtomicBool,
     /// Wakes the keeper.
     wake: Wake,
@@ -50,10 +50,10 @@ impl Shared {
         self.epoch.load(Ordering::Acquire)
     }
 
-    /// Announces a change. The thread that has made the change calls this afterwards.
+    /// Announces a change. The thread that makes the change calls this afterwards.
     pub(super) fn changed(&self) {
         self.epoch.fetch_add(1, Ordering::AcqRel);
-        // Requests that wait may have somewhere to go now.
+        // There may now be an endpoint for the requests that wait.
         self.queue.wake();
         self.wake.wake();
     }

@@ -1,29 +1,29 @@
-//! Slots, which limit the concurrent requests and tunnels: `max_requests`.
+//! Slots, which limit the number of concurrent requests and tunnels: `max_requests`.
 //!
-//! Shared by all workers, and changed in place by a reload, so that requests in progress also count
-//! against the new limit. Owned by `endpoint::Endpoint` and `cluster::Cluster`.
+//! All workers share the slots, and a reload changes the limit in place, so that requests in
+//! progress also count against the new limit. `endpoint::Endpoint` and `cluster::Cluster` own them.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Marks the absence of a limit; more than there can be connections.
+/// Value that means "no limit". It is greater than any possible number of connections.
 const UNLIMITED: u32 = u32::MAX;
 
 /// The number of slots, and how many of them are in use.
 #[derive(Debug)]
 pub(super) struct Slots {
     limit: AtomicU32,
-    /// Number of slots in use. Without a limit it is never touched, so that workers share no cache
-    /// line.
+    /// Number of slots in use. Without a limit it is never accessed, so that workers do not contend
+    /// for its cache line.
     used: AtomicU32,
 }
 
-/// Whether a request that may start occupies a slot.
+/// Whether a request that has been allowed to start occupies a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Taken {
-    /// It occupies one until [`Slots::release`].
+    /// The request occupies a slot until [`Slots::release`].
     Slot,
-    /// It occupies none, because there is no limit.
+    /// The request occupies no slot, because there is no limit.
     Nothing,
 }
 
@@ -43,9 +43,9 @@ impl Slots {
         }
     }
 
-    /// Changes the limit. Requests in progress beyond it end in their own time.
+    /// Changes the limit. Requests in progress that exceed it are not aborted.
     ///
-    /// Requests that started while there was no limit are not counted against a new one.
+    /// Requests that started while there was no limit are not counted against a new limit.
     pub(super) fn set_limit(&self, limit: Option<NonZeroU32>) {
         let limit = limit.map_or(UNLIMITED, NonZeroU32::get);
         self.limit.store(limit, Ordering::Relaxed);
@@ -63,7 +63,7 @@ impl Slots {
         };
         let take = |used: u32| (used < limit.get()).then_some(used + 1);
         // Sequentially consistent with a queue's `waiting`: if a request gets no slot and then
-        // waits, the thread that releases a slot sees it waiting.
+        // waits, the thread that releases a slot sees that the request is waiting.
         let order = Ordering::SeqCst;
         let taken = self.used.fetch_update(order, order, take);
         taken.ok().map(|_| Taken::Slot)
@@ -101,8 +101,8 @@ mod tests {
 
     #[test]
     fn a_limit_that_changes_counts_what_is_in_use() {
-        // Limit, slots in use, new limit; then the free slots at once, and after all requests have
-        // ended.
+        // Arguments: the limit, the slots in use, and the new limit; then the number of free slots
+        // now, and after all requests have ended.
         let check = |before, used, after, now: usize, ended: usize| {
             let slots = Slots::new(limit(before));
             let taken: Vec<_> = (0..used).filter_map(|_| slots.try_take()).collect();

@@ -17,7 +17,7 @@ pub enum ServerStream {
     Http2(Box<http2::client::Stream>),
 }
 
-/// Makes the same call on the stream of either variant.
+/// Makes the same call on either variant's stream.
 macro_rules! each {
     ($self:expr, $stream:ident => $call:expr) => {
         match $self {
@@ -52,7 +52,8 @@ impl ServerStream {
 
     /// Reserves an HTTP/1.1 connection for the client of the current exchange.
     pub fn make_private(&mut self) {
-        // HTTP/2 has no such connections: servers that authenticate a connection require HTTP/1.1.
+        // HTTP/2 has no private connections: servers that authenticate a connection require
+        // HTTP/1.1.
         if let ServerStream::Http1(connection) = self {
             connection.make_private();
         }
@@ -66,14 +67,15 @@ impl ServerStream {
         }
     }
 
-    /// Abandons a response that has not arrived.
+    /// Marks an HTTP/2 response as overdue. If the server has sent nothing on the connection since
+    /// the request, the connection gets no further requests. Has no effect on HTTP/1.1.
     pub fn give_up(&self) {
         if let ServerStream::Http2(stream) = self {
             stream.give_up();
         }
     }
 
-    /// Sends queued bytes, as far as possible now. Errors are left to the reader.
+    /// Sends as many queued bytes as possible now. Errors are reported by the next read.
     pub fn flush(&mut self, cx: &mut Context<'_>) {
         let _ = each!(self, stream => Sink::poll_flush(stream, cx));
     }

@@ -1,4 +1,4 @@
-//! A cluster of one worker in front of Unix sockets, for this module's tests.
+//! A cluster with one worker and servers on Unix sockets, for this module's tests.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -106,7 +106,8 @@ impl Bed {
         self.listeners[name].accept().await.unwrap().0
     }
 
-    /// Returns the socket to which a new connection leads, or `-` if there is none.
+    /// Returns the socket to which a new connection leads, or `-` if no connection could be
+    /// established.
     pub(super) async fn dial(&self, cluster: &Rc<LocalCluster>) -> String {
         match cluster.checkout(&fresh()).await {
             Ok(lease) => self.socket(&lease),
@@ -114,7 +115,7 @@ impl Bed {
         }
     }
 
-    /// Returns the socket of a lease.
+    /// Returns the socket to which a lease is connected.
     pub(super) fn socket(&self, lease: &Lease) -> String {
         let address = lease.endpoint().endpoint().address().to_string();
         let prefix = format!("unix:{}/", self.directory.path().display());

@@ -1,6 +1,7 @@
 //! The endpoints of a set that are eligible for requests at one moment.
 //!
-//! Each worker creates its own view, after each change of a server's condition, state or weight.
+//! Each worker creates its own view again after each change to a server's condition, state or
+//! weight.
 
 use std::time::Duration;
 
@@ -13,8 +14,8 @@ use super::health::Condition;
 use super::settings::Settings;
 use crate::config::ServerState;
 
-/// Sets larger than this are scanned at most once in [`MIN_AGE`]. Their views can therefore be
-/// outdated, so each user of a view checks the endpoint again.
+/// Sets larger than this are scanned at most once per [`MIN_AGE`]. A view of such a set can
+/// therefore be outdated, so each user of a view checks the endpoint again.
 const SMALL: usize = 64;
 
 const MIN_AGE: Duration = Duration::from_millis(10);
@@ -26,11 +27,11 @@ pub(super) struct View {
     /// Time of creation, for large sets only.
     made: Option<Instant>,
     pub(super) candidates: Candidates,
-    /// Endpoints that one request at a time is to try.
+    /// Endpoints on trial, each of which is tested by one request at a time.
     pub(super) trials: Vec<usize>,
     /// Endpoints for requests that no other endpoint can serve.
     pub(super) suspects: Vec<usize>,
-    /// Whether so few endpoints are usable that all are candidates.
+    /// Whether so few endpoints are usable that all endpoints of ready servers count as usable.
     pub(super) is_panic: bool,
 }
 
@@ -85,16 +86,16 @@ impl View {
             (weight > 0).then_some((position, weight))
         });
         let weighed: Vec<_> = weighed.collect();
-        // Only the lowest tier that has usable endpoints. The next tier follows once none of its
-        // endpoints is usable.
+        // The candidates are the usable endpoints of the lowest tier that has any. The next tier
+        // follows once no endpoint of this tier is usable.
         let tiers = weighed.iter().map(|(position, _)| entry(*position).tier);
         let tier = tiers.min();
         let first = weighed
             .into_iter()
             .filter(|(position, _)| Some(entry(*position).tier) == tier);
         view.candidates = Candidates::new(first, epoch);
-        // A backup serves only when no other server can, and a server without weight serves only
-        // its sessions. Neither is to be tried meanwhile.
+        // Meanwhile, backups are not tested: they serve only when no other server can. Servers of
+        // weight 0 serve only their sessions, so no other request tries them.
         let has_weight = |position: &usize| set.weight(entry(*position)) > 0;
         let is_first = |position: &usize| tier.is_none_or(|tier| entry(*position).tier <= tier);
         view.trials
@@ -105,8 +106,8 @@ impl View {
         view
     }
 
-    /// Returns the sort key of suspects: endpoints that may respond come before those that cannot
-    /// be connected to.
+    /// Returns the sort key of a suspect. Endpoints that accept connections, and can therefore
+    /// respond, come before unreachable ones.
     pub(super) fn rank(set: &EndpointSet, position: usize) -> (bool, u32) {
         let entry = &set.endpoints()[position];
         let is_unreachable = entry.endpoint.condition() == Condition::Unreachable;

@@ -14,7 +14,8 @@ impl Wake {
         self.0.notify_one();
     }
 
-    /// Waits until something has changed since the last call.
+    /// Waits until a change is reported. Returns immediately if one has been reported since the
+    /// last call.
     ///
     /// # Cancel safety
     /// Safe.

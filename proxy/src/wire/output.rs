@@ -2,7 +2,7 @@
 //!
 //! Parts of a body of known length are written from the buffer that they were read into. Parts of a
 //! chunked body are joined into larger chunks, so that a sender of small chunks costs the receiver
-//! no more than one of large chunks.
+//! no more than a sender of large chunks.
 
 use std::io;
 use std::task::{Context, Poll, ready};
@@ -15,10 +15,10 @@ use crate::transport::io::Io;
 
 /// Maximum payload that is joined into one chunk.
 const MAX_CHUNK: usize = BUFFER_SIZE - 64;
-/// Space for the size line of such a chunk: four digits and CRLF.
+/// Space for the size line of a chunk of up to [`MAX_CHUNK`] bytes: four digits and CRLF.
 const SIZE_LINE: usize = 6;
-/// Maximum total of pending bytes and a part of a body that are joined for one `send(2)`. Up to
-/// this size, `send(2)` with the copy is cheaper than `writev(2)`.
+/// Maximum total size of pending bytes and body data that are joined for one `send(2)`. Up to this
+/// size, copying the data for one `send(2)` is cheaper than `writev(2)`.
 const MAX_JOINED: usize = 4096;
 
 /// Bytes that wait to be written, and the framing of the current body.
@@ -86,13 +86,13 @@ impl Output {
     ) -> Poll<io::Result<usize>> {
         match self.framing {
             BodyLength::Chunked => self.poll_chunk(data, io, cx),
-            // A receiver that expects no body receives none. No caller sends one to it.
+            // The receiver expects no body, so the data is discarded. No caller passes any.
             BodyLength::None => Poll::Ready(Ok(data.len())),
             BodyLength::Known(_) | BodyLength::UntilClose => self.poll_data(data, io, cx),
         }
     }
 
-    /// Writes `data` after the queue, or queues it if it is small and other bytes wait.
+    /// Writes `data` after the queue, or queues it if it is small and other bytes are waiting.
     fn poll_data(
         &mut self,
         data: &[u8],

@@ -1,4 +1,4 @@
-//! The first bytes of a body, read before they are used.
+//! The first bytes of a body, which are read before the body is relayed.
 //!
 //! They stay in the connection's buffer as its payload, without chunk framing, and are relayed from
 //! there like the rest of the body.
@@ -31,7 +31,8 @@ impl Wire {
                 self.is_body_broken = true;
                 return Poll::Ready(Err(BodyError::Truncated));
             }
-            // The decoder leaves less than a buffer undecoded: incomplete trailers.
+            // The decoder leaves only incomplete trailers undecoded, which are smaller than a
+            // buffer.
             let limit = enough.saturating_add(BUFFER_SIZE);
             ready!(self.poll_fill(limit, cx)).map_err(BodyError::Io)?;
         }
@@ -44,13 +45,13 @@ impl Wire {
         }
         let mut at = self.data;
         let joined = self.join_prefix(enough, &mut at);
-        // Once for all chunks, because the client chooses their number.
+        // Removes the framing of all chunks at once, because the client chooses their number.
         self.input.remove(self.data..at);
         self.is_body_broken = joined.is_err();
         joined
     }
 
-    /// Moves the payload from `at` on to the front. Then `at` is where undecoded bytes start.
+    /// Moves the payload from `at` on to the front, and advances `at` to the first undecoded byte.
     fn join_prefix(
         &mut self,
         enough: usize,

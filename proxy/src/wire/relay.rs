@@ -44,7 +44,7 @@ pub trait Sink {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>>;
 
-    /// Sends what was accepted, as far as this side is responsible for that.
+    /// Sends the accepted bytes, unless another task does so, as with HTTP/2.
     ///
     /// # Errors
     /// Errors of the stream.
@@ -74,7 +74,7 @@ pub struct Relay {
 pub enum Side {
     /// The connection that the body comes from.
     Source,
-    /// The connection that it goes to.
+    /// The connection that the body goes to.
     Sink,
 }
 
@@ -105,7 +105,7 @@ impl Relay {
         self.moved
     }
 
-    /// Returns whether the end was read and everything is at least queued.
+    /// Returns whether the end of the body was read and all of the body is at least queued.
     pub fn is_complete(&self) -> bool {
         self.is_complete
     }
@@ -115,8 +115,8 @@ impl Relay {
         self.waits_for
     }
 
-    /// Moves as much as possible. Ready once everything has been sent, as far as `to` is
-    /// responsible for that.
+    /// Moves as much as possible. Ready once `to` has accepted the whole body and
+    /// [`Sink::poll_flush`] is ready.
     ///
     /// `head` is the head of the body's message; trailers that its Connection names are left out.
     ///

@@ -1,5 +1,5 @@
-//! The bundled plugins: the committed component and the one just built from source give the same
-//! answers to the plugin's own table of cases, with a snapshot or without.
+//! The bundled plugins: the committed component and the one just built from source both pass the
+//! plugin's own table of cases, with a snapshot and without.
 
 use std::path::Path;
 
@@ -30,8 +30,8 @@ fn check(name: &str, kind: &str, component: Vec<u8>) {
     let snapshot = snapshot.expect("it depends on nothing but its configuration");
     for case in &table.cases {
         holds(table.run(case, &plugin), &case.name);
-        // A snapshot is compiled again for each configuration, which is slow. One configuration is
-        // enough.
+        // A snapshot is compiled again for each configuration, which is slow. Testing one
+        // configuration is enough.
         if case.is_decided() && case.config == first.config {
             holds(table.run(case, &snapshot), &case.name);
         }

@@ -1,4 +1,4 @@
-//! Cached decisions equal the plugin's: generated policies, run by a real guest.
+//! Cached decisions equal those of the plugin: a real guest runs generated policies.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -39,7 +39,7 @@ fn version_in(environment: Environment, cacheable: bool, root: &Value) -> (Versi
     let config = json!({"cacheable": cacheable, "questions": questions, "root": root});
     let settings = settings(config.to_string());
     let mut draft = VersionSpec::new(plugin("guest-scripted"), settings, environment);
-    // The script can return any number of errors.
+    // A script can return any number of errors, so the number of faults is not limited.
     draft.policy.max_faults = u32::MAX;
     Version::try_new(draft).unwrap()
 }
@@ -53,7 +53,7 @@ fn asked_about() -> (Arc<TwoBackends>, Environment) {
     (backends, environment)
 }
 
-/// Returns one question of each kind. The last [`VALUES`] are answered with a value.
+/// Returns one question of each kind. The answers to the last [`VALUES`] questions are values.
 fn questions() -> Value {
     json!([
         {"exact": {"over": "host", "entries": [["a", 1], ["b", 2]]}},
@@ -72,11 +72,11 @@ fn questions() -> Value {
     ])
 }
 
-/// Number of questions in [`questions`], and how many of them are answered with a value.
+/// Number of questions in [`questions`], and how many of them have a value as their answer.
 const QUESTIONS: u32 = 13;
 const VALUES: u32 = 3;
 
-/// Generates a read or a question, with the answers that lead to a separate branch.
+/// Generates a read or a question, with the answers that each lead to a separate branch.
 fn questions_and_reads() -> impl Strategy<Value = Value> {
     let question = (0..QUESTIONS).prop_map(|question| {
         let what = if question < QUESTIONS - VALUES {
@@ -91,7 +91,7 @@ fn questions_and_reads() -> impl Strategy<Value = Value> {
     prop_oneof![3 => question, 1 => read]
 }
 
-/// Generates a decision, with anything that can precede it.
+/// Generates a decision, preceded by anything that a plugin can do before it decides.
 fn full_leaves() -> impl Strategy<Value = Value> {
     let change = prop::sample::select(vec![
         "set-header-by",
@@ -158,7 +158,7 @@ fn full_scripts() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Generates a decision, with edits before it.
+/// Generates a decision, sometimes with an edit before it.
 fn leaves() -> impl Strategy<Value = Value> {
     let decision = prop_oneof![
         Just(json!({"backend": "www"})),
@@ -176,7 +176,7 @@ fn leaves() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Generates a read, with the values that lead to a separate branch.
+/// Generates a read, with the values that each lead to a separate branch.
 fn reads() -> impl Strategy<Value = (&'static str, &'static str, &'static [&'static str])> {
     prop::sample::select(vec![
         ("method", "", &["GET", "POST"][..]),
@@ -270,7 +270,7 @@ proptest! {
     }
 }
 
-/// A change between two requests, which must not make a cached decision wrong.
+/// A change between two requests, after which no cached decision may be wrong.
 #[derive(Debug, Clone, Copy)]
 enum Change {
     Nothing,
@@ -318,7 +318,8 @@ proptest! {
             let expected = asked.decide(&mut request.request(), None);
             prop_assert_eq!(&decided.decision, &expected.decision);
             prop_assert!(!expected.cached);
-            // Decides with the same answers, whatever the request draws and whatever has changed.
+            // Decides again with the answers that the request already has, so random draws and the
+            // changes above make no difference.
             let again = kept.decide(&mut request.request(), None);
             prop_assert_eq!(&again.decision, &expected.decision);
             let is_kept = kept.stages()[0].reads().cacheable || again.cached;
@@ -339,7 +340,8 @@ fn a_new_version_starts_empty() {
     }
 }
 
-/// As in a worker that replaces another one during a trial.
+/// This happens in a worker that replaces another one during a trial, and so has no instance of the
+/// version on trial.
 #[test]
 fn a_trial_without_an_instance_is_promoted() {
     let mut request = asked(&[("host", b"a")]);
@@ -358,8 +360,8 @@ fn a_trial_without_an_instance_is_promoted() {
     assert!(matches!(decided.route, Route::Backend(_)), "{decided:?}");
 }
 
-/// Decisions of a mirrored version are compared with the answers filled in. The same question can
-/// have another number in the other version.
+/// Decisions of a mirrored version are compared after each question is replaced by its answer,
+/// because the same question can have another number in the other version.
 #[test]
 fn mirrored_decisions_are_compared_by_their_answers() {
     let version = |values: [&str; 2], question: u32| {
@@ -375,12 +377,14 @@ fn mirrored_decisions_are_compared_by_their_answers() {
     let (one, two) = ("header:x-a", "header:x-b");
     let mut requests = [("1", "2"), ("1", "1"), ("2", "1")]
         .map(|(a, b)| asked(&[("host", b"a"), ("x-a", a.as_bytes()), ("x-b", b.as_bytes())]));
-    // The questions of the mirrored version, the number of the one that it uses, and the number of
-    // requests on which it decides differently. The active version uses the value of `one`.
+    // Each row: the questions of the mirrored version, the number of the question that this version
+    // uses, and the number of requests for which the two versions decide differently. The active
+    // version uses the value of `one`.
     for (values, question, differing) in [
         ([one, two], 0, 0),
         ([two, one], 1, 0),
-        // The same number, but another question: the answers are equal for one request.
+        // The question has the same number but is another one. Its answer is the same for only one
+        // request.
         ([two, one], 0, 2),
     ] {
         let (active, instance) = version([one, two], 0);

@@ -12,8 +12,8 @@ use pointsman::plugin_tools::component;
 
 use crate::{ENGINE, environment, settings};
 
-/// Functions that every module needs. A result of `configure` is at address 0, where zeros mean
-/// success and `cacheable`. The host allocates from address 1024.
+/// Functions that every module needs. The result of `configure` is at address 0, where zeros mean
+/// success and `cacheable`. The host allocates memory from address 1024 on.
 const RUNTIME: &str = r#"
     (global $next (mut i32) (i32.const 1024))
     (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
@@ -26,7 +26,8 @@ const RUNTIME: &str = r#"
     (func (export "pointsman:router/plugin@1.0.0#route") (param i32) (result i32) unreachable)
 "#;
 
-/// Loads a module for the world `router`. It has these imports, these other parts, and the runtime.
+/// Loads a plugin for the world `router`, whose module consists of these imports, these other
+/// parts, and the runtime.
 fn module(imports: &str, parts: &str) -> Plugin {
     let text = format!("(module {imports} {RUNTIME} {parts})");
     let module = wat::parse_str(text).expect("the text is a module");
@@ -41,9 +42,9 @@ fn module(imports: &str, parts: &str) -> Plugin {
 /// Bytes of each entry in [`listing`].
 const ENTRY: usize = 65_535;
 
-/// Returns a plugin whose `configure` defines a matcher with this many entries. All but the last
-/// one are the same bytes of its memory. The last one is not UTF-8, which traps once the host reads
-/// it.
+/// Returns a plugin whose `configure` defines a matcher with this many entries. All entries but the
+/// last refer to the same bytes of the plugin's memory. The last entry is not UTF-8, so the call
+/// traps when the host reads it.
 fn listing(entries: usize) -> Plugin {
     module(
         r#"(import "pointsman:router/questions@1.0.0" "define-exact"
@@ -71,16 +72,16 @@ fn listing(entries: usize) -> Plugin {
     )
 }
 
-/// While the host reads the entries of a definition, no code of the guest runs that could be
-/// interrupted, so the host itself ends the call at the deadline.
+/// While the host reads the entries of a definition, no guest code runs that could be interrupted.
+/// The host itself must therefore end the call at the deadline.
 #[test]
 fn a_huge_definition_ends_at_the_deadline_while_the_host_reads_it() {
     let environment = environment();
     let whole = listing(10).instantiate(&settings(""), &environment, None);
     let whole = whole.expect_err("the last entry is not UTF-8");
     assert_eq!(whole.kind(), "trap", "{whole}");
-    // More than six gigabytes, which take seconds to read. The host ends the call long before it
-    // comes to the last entry.
+    // The entries have more than six gigabytes, which take seconds to read. The host ends the call
+    // long before it reaches the last entry.
     let plugin = listing(100_000);
     let short = Duration::from_millis(30);
     let settings = Settings {
@@ -134,8 +135,8 @@ impl Backends for Growing {
     }
 }
 
-/// Returns a plugin whose questions contain the number of usable servers of `www`, and the length
-/// of the list of its servers.
+/// Returns a plugin with two questions, which depend on the number of usable servers of `www` and
+/// on the length of the list of its servers.
 fn counting() -> Plugin {
     module(
         r#"(import "pointsman:router/questions@1.0.0" "define-share"
@@ -159,7 +160,7 @@ fn counting() -> Plugin {
 }
 
 /// All instances of a version see the same servers while they are configured, so they define the
-/// same questions. Servers that are added later are seen by the next version.
+/// same questions. Only the next version sees servers that are added later.
 #[test]
 fn every_instance_of_a_version_is_configured_with_the_same_servers() {
     let plugin = counting();
@@ -177,7 +178,7 @@ fn every_instance_of_a_version_is_configured_with_the_same_servers() {
     plugin
         .instantiate_on_worker(&settings, &one, known)
         .unwrap();
-    // Even an instance that nothing is compared with.
+    // The same is true of an instance whose questions are not compared with known ones.
     let again = plugin.instantiate(&settings, &one, None).unwrap();
     assert_eq!(shares(again.questions()), shares(first.questions()));
     let two = version();

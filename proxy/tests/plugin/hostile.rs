@@ -32,7 +32,8 @@ fn start(mode: &str, value: usize) -> Instance {
     instantiate("guest-hostile", &configured(mode, value)).expect("configure succeeds")
 }
 
-/// Deadlines are counted in milliseconds, and the first one can have started before the call.
+/// Deadlines are counted in whole milliseconds, and the first millisecond can have started before
+/// the call.
 const RESOLUTION: Duration = Duration::from_millis(1);
 
 /// Returns the decision of one call, which must leave the instance usable.
@@ -52,7 +53,7 @@ fn mild_fault(mode: &str, value: usize) -> Fault {
     fault
 }
 
-/// Returns the fault of one call, which must break the instance. A fresh one must work.
+/// Returns the fault of one call, which must break the instance. A fresh instance must work.
 fn grave_fault(mode: &str, value: usize) -> Fault {
     grave_fault_with(&configured(mode, value))
 }
@@ -116,7 +117,8 @@ modes! {
         trap(mode, 17, "17 tries");
     };
     unknown_server: "unknown-server" => |mode| {
-        // The server might have been removed a moment ago, so it counts as unusable.
+        // A server of this name might have been removed a moment ago, so the name counts as an
+        // unusable server rather than as a fault.
         let Route::Server(choice) = decision(mode, 0).route else { panic!("no server") };
         assert_eq!(*choice.server, *"no\nwhere");
     };
@@ -208,7 +210,7 @@ modes! {
         assert!(lines[0].contains("first"), "{lines:?}");
         let escaped = r"ERROR second\r\u{1b}[31m\u{0}\u{202e}";
         assert!(lines[1].contains(escaped), "{lines:?}");
-        // Whatever a line contains, it is marked as the plugin's.
+        // Each line is marked as the plugin's, whatever it contains.
         for line in &lines {
             for part in ["WARN", "plugin:", "frontend=front", "stage=stage", "plugin=guest-hostile"] {
                 assert!(line.contains(part), "{lines:?}");
@@ -318,8 +320,8 @@ modes! {
     };
 }
 
-/// On a worker thread, creating an instance has the deadline of a decision, even if `configure` may
-/// take longer elsewhere.
+/// On a worker thread, an instance must be created within the deadline of a decision, even if
+/// `configure` may take longer elsewhere.
 #[test]
 fn a_start_on_a_workers_thread_ends_with_the_deadline_of_a_decision() {
     let settings = Settings {

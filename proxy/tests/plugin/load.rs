@@ -85,7 +85,7 @@ fn a_damaged_file_is_an_error_or_works() {
     let parts = (1..12).map(|part| whole.len() * part / 12);
     for at in parts {
         match damaged(at) {
-            // Data and names can change without harm.
+            // Changes to data and to names can be harmless.
             Ok(plugin) => match plugin.instantiate(&settings, &environment(), None) {
                 Ok(mut instance) => drop(route(&mut instance)),
                 Err(fault) => assert!(!fault.to_string().is_empty()),
@@ -93,7 +93,7 @@ fn a_damaged_file_is_an_error_or_works() {
             Err(error) => assert!(!error.is_transient() && !error.to_string().is_empty()),
         }
     }
-    // The magic number, the version, and the first section's kind.
+    // Damage to the magic number, the version or the kind of the first section is always found.
     for at in 0..9 {
         assert!(damaged(at).is_err(), "byte {at}");
     }
@@ -279,7 +279,7 @@ fn evicted_code_is_reloaded() {
     let moved = directory.path().join("moved");
     std::fs::rename(&file, &moved).unwrap();
     assert_eq!(decide(&plugin), Ok(before.clone()));
-    // Without its file, the code stays in memory.
+    // While the file is missing, eviction leaves the code in memory.
     plugin.evict();
     std::fs::rename(&moved, &file).unwrap();
     assert_eq!(decide(&plugin), Ok(before));
@@ -302,12 +302,12 @@ fn code_in_service_stays_in_memory() {
     let settings = settings(json!({"cacheable": true, "root": "default"}).to_string());
     let spec = VersionSpec::new(plugin, settings, environment());
     let (version, _) = Version::try_new(spec).unwrap();
-    // A retired version shares the code and evicts it.
+    // A retired version shares the code and tries to evict it.
     let retired = version.with_plugin(version.plugin().released());
     retired.plugin().evict();
     fs::write(&file, "damaged").unwrap();
     assert!(version.instantiate().is_ok());
-    // No version uses the code any more.
+    // From here on, no version in service uses the code.
     drop(version);
     assert!(retired.instantiate().is_err());
 }
@@ -334,7 +334,7 @@ fn a_plugin_moves_to_another_engine() {
         assert!(moved.is_on(&second) && !moved.is_on(&first));
         drop((plugin, first));
         assert_eq!(decide(&moved), before);
-        // Moves it twice before it is loaded.
+        // Moves the plugin twice before it is used again.
         let moved = moved.on(&engine()).unwrap().on(&third).unwrap();
         drop(second);
         assert_eq!(decide(&moved), before);

@@ -20,7 +20,7 @@ fn instantiate(plugin: &Plugin, memory: u64) -> Result<Instance, Fault> {
     plugin.instantiate(&settings, &environment(), None)
 }
 
-/// Returns the hostile guest with one more component, which is instantiated.
+/// Returns the hostile guest with one more nested component and one instance of it.
 fn with_component(text: &str) -> Plugin {
     let component = wat::parse_str(text).expect("the text is a component");
     let mut bytes = guest("guest-hostile");

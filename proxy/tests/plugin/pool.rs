@@ -1,5 +1,5 @@
-//! The engine's reserves: the limit of instances is reached before those of memories, tables and
-//! core instances.
+//! Sizes of the engine's pools: the limit on instances is reached before the limits on memories,
+//! tables and core instances.
 
 use pointsman::plugin::{Compiler, Engine, EngineLimits, Plugin, Source};
 use serde_json::json;
@@ -10,8 +10,8 @@ use crate::{environment, guest, route, settings};
 /// Maximum number of memories in a component.
 const MEMORIES: u8 = 8;
 
-/// Adds a module with one memory to the component and instantiates it `count` times, without using
-/// it.
+/// Returns the component with another module, which has one memory, and `count` instances of that
+/// module. Nothing uses them.
 fn with_memories(component: &[u8], count: u8) -> Vec<u8> {
     // The new module's index is the number of existing modules.
     let (mut depth, mut modules) = (0, 0);
@@ -52,7 +52,7 @@ fn every_instance_has_room_for_all_of_its_memories() {
         };
         Plugin::load(&engine, &source, None)
     };
-    // In addition to its own memory.
+    // The guest has one more memory of its own.
     let plugin = load(MEMORIES - 1).unwrap();
     let settings = settings(json!({"cacheable": true, "root": "default"}).to_string());
     let start = || plugin.instantiate(&settings, &environment(), None);
@@ -64,6 +64,6 @@ fn every_instance_has_room_for_all_of_its_memories() {
     assert_eq!(refused.kind(), "instantiate", "{refused}");
     drop(instances.pop());
     start().unwrap();
-    // One memory more than allowed is rejected before it runs, wherever it is loaded.
+    // A component with one memory more than allowed is rejected when it is loaded, before it runs.
     assert!(load(MEMORIES).is_err());
 }

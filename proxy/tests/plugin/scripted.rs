@@ -92,7 +92,8 @@ fn every_read_has_its_value_and_is_recorded() {
     expect("header", "other", "|", &[field("other")]);
     expect("header", "absent", "", &[field("absent")]);
     expect("header", "octets", "|\u{fffd}", &[field("octets")]);
-    // Not a field name: no request can have it, so the plugin learns nothing.
+    // `a b` is not a field name: no request can contain it, so its absence tells the plugin
+    // nothing.
     expect("header", "a b", "", &[]);
     let all = "Host: a.test\nX-A: 1\nother: \nx-a: 2\noctets: \u{fffd}\n";
     expect("headers", "", all, &[Read::Headers]);

@@ -11,7 +11,8 @@ use serde_json::json;
 
 use crate::{asked, environment, guest, plugin, route, settings};
 
-/// One environment for all tests: another one would have other backends.
+/// One environment for all tests, because a snapshot is not used with the backends of another
+/// environment.
 static ENVIRONMENT: LazyLock<Environment> = LazyLock::new(environment);
 
 fn snapshot(name: &str, settings: &Settings) -> Result<Plugin, SnapshotError> {
@@ -79,7 +80,7 @@ fn a_snapshot_is_not_used_for_another_configuration() {
     let snapshot = snapshot("guest-scripted", &script("www")).unwrap();
     let other = script("3-2-1");
     assert!(!snapshot.has_snapshot_for(&other.config, &ENVIRONMENT));
-    // Nor with other backends, which `configure` could have queried.
+    // Nor is the snapshot used with other backends, because `configure` could have queried them.
     assert!(!snapshot.has_snapshot_for(&script("www").config, &environment()));
     let decision = ask(&mut start(&snapshot, &other)).0.unwrap();
     assert_eq!(decision.route, Route::Backend("3-2-1".into()));

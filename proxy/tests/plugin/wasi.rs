@@ -46,7 +46,7 @@ fn nothing_is_granted() {
 
 #[test]
 fn clocks_and_random_numbers_make_a_decision_uncacheable() {
-    // The start uses all of them, but that does not count.
+    // The guest uses all of these while it starts, but that does not count.
     assert!(fine(&json!([])).cacheable);
     for step in impure_steps() {
         assert!(!fine(&json!([step])).cacheable, "{step}");
@@ -86,8 +86,8 @@ fn random_numbers_in_configure_are_logged_once() {
     assert!(lines[0].contains("decisions are not cached"), "{lines:?}");
 }
 
-/// An instance can store numbers that it draws before it is configured, so they are the same for
-/// all instances. Also, hash tables can be created at any time.
+/// An instance can store numbers that it draws before it is configured, so these numbers are the
+/// same for all instances. A decision can draw the seed of a hash table and remains cacheable.
 #[test]
 fn every_instance_of_a_plugin_starts_alike() {
     let told = |plugin: &Plugin, what: &str| {
@@ -115,7 +115,8 @@ fn every_instance_of_a_plugin_starts_alike() {
     let seed = told(&plugin, "tell-seed");
     assert_eq!(told(&plugin, "tell-seed"), seed);
     assert!(fine(&json!(["seed"])).cacheable);
-    // A client that knew the seed could choose names that collide in a table.
+    // A client that knew the seed could choose names that collide in a hash table. Each load of a
+    // plugin therefore gets another seed.
     let (_, seeds) = first.split_once("} ").expect("seeds come behind the time");
     assert!(seeds.ends_with(&seed), "{seeds}, {seed}");
     assert!(!told(&other, "tell-start").ends_with(seeds));
@@ -165,7 +166,7 @@ fn a_decision_needs_no_runtime() {
     assert_eq!(result.unwrap().route, Route::Default);
 }
 
-/// Each would otherwise take an hour.
+/// Each of these decisions would otherwise take an hour.
 #[test]
 fn a_decision_that_waits_is_a_fault_at_once() {
     for route in [
@@ -222,7 +223,7 @@ fn output_is_logged_line_by_line() {
         .collect();
     assert_eq!(lines.len(), 5, "{lines:?}");
     assert!(lines.iter().all(|line| line.contains("frontend=front")));
-    // The message comes first in this format.
+    // In this log format, the message precedes the fields, so the whole line is searched.
     let messages = ["configured", "one", "error\\u{1b}", "two", "unended"];
     for (line, message) in lines.iter().zip(messages) {
         assert!(line.contains(message), "{line} has no {message}; {found:?}");
@@ -314,7 +315,8 @@ fn another_minor_version_does_not_link() {
     assert!(error.contains("from WASI 0.2 cli, clocks"), "{error}");
 }
 
-/// Returns the guest with another version of WASI, of the same length, in every import.
+/// Returns the guest with the WASI version of every import replaced by `version`, which has the
+/// same length.
 fn with_version(version: &str) -> Vec<u8> {
     crate::load::replaced(&guest("guest-wasi"), "@0.2.3", &format!("@{version}"))
 }

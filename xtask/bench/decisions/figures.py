@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Measures the cost of decisions: each pair differs in how varied its requests are, and in nothing else.
+"""Measures the cost of decisions in pairs of runs. The two runs of a pair differ only in how varied their requests are.
 
     figures.py POINTSMAN [SCENARIO...]
 
-Starts POINTSMAN with one worker in front of nginx, and sends it requests with wrk, in turns: one of each pair
-always the same request, the other one that hardly repeats. Prints the processor time per request of
-both, their ratio (the median over rounds), and how many decisions ran plugin code. Needs
-nginx, wrk and what `cargo xtask plugins` builds.
+Starts POINTSMAN with one worker in front of nginx, and sends it requests with wrk. The runs of a pair take turns:
+one always sends the same request, the other sends requests that hardly ever repeat. Prints the processor time per
+request of both runs, their ratio (the median over rounds), and how many decisions ran plugin code. Needs nginx, wrk
+and the guests that `cargo xtask plugins` builds.
 """
 
 import ipaddress
@@ -66,7 +66,7 @@ class Proxy:
             for name in backends:
                 file.write(f'[backend.{name}]\nserver.a = "127.0.0.1:{nginx.port}"\n')
         self.process = subprocess.Popen([binary, "run", "-c", self.config], cwd=folder)
-        # Clients can connect before it is ready to serve.
+        # Clients can connect before the proxy is ready to serve.
         for _ in range(600):
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/", timeout=10):
@@ -76,7 +76,7 @@ class Proxy:
         sys.exit("the proxy does not serve")
 
     def asked(self):
-        """Decisions that plugins were asked for: the rest came from the cache."""
+        """Returns the number of all decisions, and of those that ran a plugin. The rest came from the cache."""
         socket_path = os.path.join(self.folder, "admin.sock")
         command = [self.binary, "ctl", "--socket", socket_path, "plugins", "--json"]
         versions = json.loads(subprocess.check_output(command))["versions"]
@@ -84,7 +84,7 @@ class Proxy:
         return decisions, decisions - sum(version["cached"] for version in versions)
 
     def load(self, script):
-        """Microseconds of processor time per request."""
+        """Runs a load. Returns the microseconds of processor time per request, the requests, and any errors."""
         before = cpu(self.process.pid)
         command = ["wrk", "-t1", "-c32", f"-d{SECONDS}s", "-s", script, f"http://127.0.0.1:{self.port}/"]
         out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -99,7 +99,7 @@ class Proxy:
 
 
 def toml(value):
-    """Inline."""
+    """Formats a value as inline TOML."""
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{json.dumps(key)} = {toml(item)}" for key, item in value.items()) + " }"
     if isinstance(value, list):
@@ -108,7 +108,7 @@ def toml(value):
 
 
 def script(folder, name, request):
-    """A wrk script whose `request` is this Lua expression; `n` counts, `r` is a random number."""
+    """Writes a wrk script whose `request` is this Lua expression; `n` counts requests, `r` is a random number."""
     path = os.path.join(folder, name + ".lua")
     with open(path, "w") as file:
         file.write(
@@ -148,7 +148,8 @@ def compare(proxy, one, many, limit):
         print("  FAILED:", failed)
 
 
-# A tenth of the sessions goes elsewhere; each stays with its server, and the log names it.
+# One tenth of the sessions goes to another backend. Each session stays with its server, and the log
+# contains the session.
 STICKY_CANARY = {
     "cacheable": True,
     "questions": [

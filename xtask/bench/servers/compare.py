@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Compares what clients see while servers come and go, behind Pointsman and behind HAProxy with the equivalent configuration.
+"""Compares what clients see while servers come and go: with Pointsman, and with HAProxy configured alike.
 
     compare.py POINTSMAN [SCENARIO...]
 
-Both proxies run side by side, in front of servers of their own that are treated alike at the same
-moment. Each gets 300 requests a second over 30 connections, whether or not earlier ones have been answered. Prints
-a table: requests, failures (no response, or a status of 500 and above), and milliseconds until the response. Needs
-haproxy, node and dnsmasq.
+Both proxies run side by side. Each has separate servers, and both sets of servers are treated alike at the same
+moment. Each proxy gets 300 requests a second over 30 connections, whether or not earlier requests have got a
+response. Prints a table: requests, failures (no response, or a status of 500 and above), and milliseconds until
+the response. Needs haproxy, node and dnsmasq.
 """
 
 import asyncio
@@ -90,7 +90,7 @@ class Server:
         self.process.wait()
 
     def swallow(self):
-        """Answers no SYN any more: its queue, of one place, is full."""
+        """Stops answering SYNs: the listen queue of the server, which has one slot, is full."""
         self.kill()
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -175,7 +175,7 @@ def restart_all(servers):
 
 
 def scenario(name, servers):
-    """What happens to the servers of one proxy, during the load."""
+    """Returns what happens to the servers of one proxy during the load."""
     first = servers[0]
 
     async def act(sleep):
@@ -231,7 +231,7 @@ def start(kind, binary, servers, name):
         text = HAPROXY.format(port=port, servers="\n".join(lines), resolvers="")
         command = ["/usr/sbin/haproxy", "-db", "-f", path]
     if len(servers) == 1:
-        # With checks, no server would be in service until two checks have succeeded.
+        # With health checks, no server would be in service until two checks have succeeded.
         text = "\n".join(line for line in text.split("\n") if not line.startswith(unchecked))
         text = text.replace(" check\n", "\n").replace("default-server inter", "#")
     return port, launch(command, path, text)
@@ -268,7 +268,7 @@ async def measure(name, binary):
 
 
 async def measure_dns(name, binary):
-    """A name moves from one address to another, and the first server goes a moment later."""
+    """Measures a name that moves from one address to another. The first server goes away a moment later."""
     sides = []
     dns_port, port = free_port(), free_port()
     names = dns(["127.0.1.1"], dns_port)

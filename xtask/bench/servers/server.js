@@ -1,4 +1,5 @@
-// A server for compare.py: answers after DELAY milliseconds; SIGUSR2 switches between 200 and 500.
+// A server for compare.py: responds after DELAY milliseconds; SIGUSR2 switches between status 200
+// and 500.
 import { createServer } from "node:http";
 
 let status = 200;
@@ -11,7 +12,7 @@ const server = createServer((request, response) => {
     response.writeHead(status, { "Content-Type": "text/plain" });
     response.end(`${port}\n`);
   };
-  // Nobody is to wait longer for a check than for a request.
+  // Health checks are never delayed, so that no proxy waits longer for a check than for a request.
   delay > 0 && request.url !== "/health" ? setTimeout(answer, delay) : answer();
 });
 server.keepAliveTimeout = 60_000;

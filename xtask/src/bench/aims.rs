@@ -17,9 +17,9 @@ struct Aim {
 
 /// Source of the figure, which is always Pointsman's.
 enum FigureSource {
-    /// The figure divided by another row's, within rounds.
+    /// Pointsman's figure divided by that of another row, within rounds.
     Ratio(&'static str, Measure, &'static str),
-    /// The row that exceeds this one by the most, within rounds.
+    /// The most that any other row's figure exceeds this row's by, within rounds.
     Rise(&'static str, Measure, &'static str),
     /// The figure itself.
     Absolute(&'static str, Measure),

@@ -1,4 +1,4 @@
-//! Hostile plugins, which run on another frontend while one is measured.
+//! Hostile plugins, which run on another frontend while one frontend is measured.
 //!
 //! Owns the configuration of each. They are the tests' guests, as `cargo xtask plugins` builds
 //! them. Used by `workloads`, `peers` and `load`.
@@ -6,7 +6,7 @@
 /// A frontend's plugin, and the changes made to it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Guest {
-    /// Name of its row.
+    /// Name of the guest's row.
     pub(crate) name: &'static str,
     /// The guest that the proxy starts with.
     pub(crate) plugin: &'static str,
@@ -14,7 +14,7 @@ pub(crate) struct Guest {
     pub(crate) config: &'static str,
     /// Other keys of the frontend.
     pub(crate) keys: &'static str,
-    /// The guest that replaces it again and again, or is refused.
+    /// The guest that repeatedly replaces `plugin`, or that the proxy refuses each time.
     pub(crate) swap: Option<&'static str>,
 }
 
@@ -40,7 +40,8 @@ impl Guest {
     }
 }
 
-/// None of them misbehaves on the host's own first request.
+/// All hostile plugins. None of them misbehaves on the request that the plugin host itself makes
+/// first.
 pub(crate) const ALL: &[Guest] = &[
     Guest::hostile("spinner", "{ mode = \"spin\", spare_probe = true }"),
     Guest::wasi("sleeper", "{ route = [{ sleep = 9 }], spare_probe = true }"),

@@ -35,10 +35,10 @@ pub(crate) enum Children {
 /// CPU time that a tree of processes used between two snapshots.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Spent {
-    /// Time of the processes that existed all the time.
+    /// Time of the processes that exist in both snapshots.
     pub(crate) own: Cpu,
-    /// Time of those that came and went, in microseconds. Time of processes that have ended is
-    /// exact to a clock tick.
+    /// Time of processes that came or went between the snapshots, in microseconds. For processes
+    /// that have ended, it is exact to a clock tick.
     pub(crate) children_us: f64,
 }
 
@@ -61,7 +61,7 @@ pub(crate) struct Cpu {
 /// Memory of a tree of processes, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Memory {
-    /// Resident memory; memory that processes share is counted for each.
+    /// Resident memory; memory that processes share is counted for each of them.
     pub(crate) resident: u64,
     /// Resident memory; memory that processes share is divided among them.
     pub(crate) proportional: u64,
@@ -113,7 +113,7 @@ impl Snapshot {
             system += count(after.ticks.system - before.ticks.system);
             reaped += count(after.ticks.reaped - before.ticks.reaped) * tick;
         }
-        // The reaped time includes what processes that are now gone had used before.
+        // The reaped time of processes that are now gone also includes the time before `earlier`.
         let gone = earlier.0.iter();
         let gone = gone.filter(|(process, _)| !self.0.contains_key(process));
         reaped -= gone.map(|(_, usage)| count(usage.nanoseconds)).sum::<f64>();
@@ -152,8 +152,8 @@ impl Cpu {
 }
 
 impl Memory {
-    /// Returns the memory of `root` and all its descendants, or of `root` alone if these come and
-    /// go.
+    /// Returns the memory of `root` and all its descendants, or of `root` alone if the descendants
+    /// come and go.
     pub(crate) fn of(root: Pid, children: Children) -> anyhow::Result<Self> {
         let processes = match children {
             Children::Stay => tree(root)?,
@@ -218,7 +218,7 @@ fn tree(root: Pid) -> anyhow::Result<Vec<i32>> {
         let Some(process) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else {
             continue;
         };
-        // The process may have ended since.
+        // The process may have ended after the directory was read.
         if let Ok(text) = fs::read_to_string(format!("/proc/{process}/stat"))
             && let Some(stat) = Stat::parse(&text)
         {
@@ -325,7 +325,7 @@ mod tests {
         check(&[before], &[after, child], Children::Stay, None);
         let with_child = Some([1000.0, 3000.0, 20_000.0]);
         check(&[before], &[after, child], Children::ComeAndGo, with_child);
-        // The process continued for 10 ms and ended; a tick is 10 ms.
+        // The child ran for another 10 ms and ended; a tick is 10 ms.
         let reaped = (1, usage(5, 8, 6, 3));
         let rest = Some([1000.0, 3000.0, 10_000.0]);
         check(&[before, child], &[reaped], Children::ComeAndGo, rest);

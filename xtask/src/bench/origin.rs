@@ -28,9 +28,9 @@ const FILES: &[(&str, usize)] = &[("64k", 64 << 10), ("10m", 10 << 20)];
 pub(crate) struct Origin {
     pub(crate) www: SocketAddr,
     pub(crate) node: SocketAddr,
-    /// Replaces `node` when WebSockets are measured.
+    /// The server that replaces `node` when WebSockets are measured.
     pub(crate) echo: SocketAddr,
-    /// Replaces `node` when bodies are counted, or not read.
+    /// The server that replaces `node` when bodies are counted or are not read.
     pub(crate) sink: SocketAddr,
     pub(crate) configuration: String,
     process: Process,
@@ -72,7 +72,7 @@ impl Origin {
     /// Checks that nginx is still running.
     ///
     /// # Errors
-    /// It has ended, so that every figure since is worthless.
+    /// nginx has ended, so every figure since then is worthless.
     pub(crate) fn check(&mut self) -> anyhow::Result<()> {
         self.process.check()
     }

@@ -130,7 +130,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Returns the path of its access log, if it writes one.
+    /// Returns the path of the proxy's access log. The file exists only if the proxy writes one.
     pub(crate) fn access_log(&self) -> PathBuf {
         let name = match self.peer {
             Peer::Haproxy | Peer::HaproxyLua | Peer::HaproxyTcp => OUTPUT,
@@ -141,7 +141,7 @@ impl Running {
 }
 
 impl Peer {
-    /// Returns the name for the command line and the tables.
+    /// Returns the proxy's name for the command line and the tables.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Pointsman => "pointsman",
@@ -156,7 +156,7 @@ impl Peer {
         }
     }
 
-    /// Returns a description of its routing.
+    /// Returns a description of how the proxy routes.
     pub(crate) fn about(self) -> &'static str {
         match self {
             Self::Pointsman => "the plugin host-suffix; X-Forwarded-* and Via as by default",
@@ -230,7 +230,7 @@ impl Peer {
     }
 }
 
-/// Creates a folder for one process, which is removed with it.
+/// Creates a folder for one process. The folder is removed when the value is dropped.
 pub(crate) fn folder() -> anyhow::Result<TempDir> {
     tempfile::Builder::new()
         .prefix("pointsman-bench-")
@@ -288,7 +288,8 @@ pub(crate) async fn answers(process: &mut Process, address: SocketAddr) -> anyho
 async fn ask(address: SocketAddr, host: &str) -> anyhow::Result<String> {
     let exchange = async {
         let mut stream = TcpStream::connect(address).await?;
-        // If nothing listens on it, a port of the ephemeral range can connect to itself.
+        // If nothing listens on a port of the ephemeral range, a connection to that port can end up
+        // connected to itself.
         ensure!(
             stream.local_addr()? != stream.peer_addr()?,
             "connected to itself"

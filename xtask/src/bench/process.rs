@@ -1,8 +1,9 @@
 //! Child processes that never outlive the measurement.
 //!
 //! Owns the start of a server, its output and its end. Each server is in its own process group. On
-//! drop it is asked to end, then killed with its group; the kernel ends it if this program is
-//! killed. Must not depend on the program that it runs. Called by `peers` and `origin`.
+//! drop, the server receives SIGTERM, and is then killed with its group. The kernel ends the server
+//! if this program is killed. Must not depend on the program that it runs. Called by `peers` and
+//! `origin`.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -16,11 +17,11 @@ use anyhow::{Context as _, bail};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
-/// Longest time for a process to end after it was asked to.
+/// Maximum time for a process to end after SIGTERM.
 const TERM_GRACE: Duration = Duration::from_secs(2);
 
-/// A util-linux program that ends a process when its parent is killed. With it, no code has to run
-/// between fork and exec here.
+/// A util-linux program that ends a process when its parent is killed. It makes code between fork
+/// and exec unnecessary here.
 const GUARD: &[&str] = &["setpriv", "--pdeathsig", "TERM", "--"];
 
 /// A running server.
@@ -101,7 +102,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         let id = self.id();
-        // nginx's workers end with their master only if it is asked to end.
+        // nginx's workers end with their master only if the master receives SIGTERM.
         let _ = kill(id, Signal::SIGTERM);
         let step = Duration::from_millis(5);
         let mut waited = Duration::ZERO;

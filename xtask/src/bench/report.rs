@@ -197,7 +197,7 @@ pub(crate) fn table(outcome: &Outcome) -> Table {
     table
 }
 
-/// Returns the table of issue 3.
+/// Returns the table of aims, as in issue 3.
 pub(crate) fn aims_table(findings: &[Finding]) -> Table {
     let mut table = Table::new(&["figure", "at most", "found", "reached"]);
     for finding in findings {

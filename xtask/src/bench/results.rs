@@ -16,7 +16,7 @@ pub(crate) struct Sample {
     pub(crate) round: usize,
     /// The main figure, in the workload's unit; `None` if the run failed.
     pub(crate) main: Option<f64>,
-    /// The main figure's part in user space, and in the kernel, if it is CPU time.
+    /// Parts of the main figure in user space and in the kernel, if that figure is CPU time.
     pub(crate) user: Option<f64>,
     pub(crate) system: Option<f64>,
     pub(crate) answered: u64,
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn ratios_stay_within_a_round() {
-        // The machine was twice as slow in round 2; round 3 failed for one of them.
+        // The machine was twice as slow in round 2; round 3 failed for `ours`.
         let ours = row(&[(1, 9.0), (2, 18.0), (4, 8.0)]);
         let theirs = row(&[(1, 10.0), (2, 20.0), (3, 1.0), (4, 10.0)]);
         let ratio = ours.ratio(&theirs, Measure::Main).unwrap();
@@ -262,7 +262,7 @@ mod tests {
             assert_eq!(sample.value(Measure::Rate), Some(1024.0));
         };
         check("get", 3.0);
-        // 2048 of 64 KiB are an eighth of a GiB.
+        // 2048 bodies of 64 KiB are an eighth of a GiB.
         check("body-64k-up", 6.144 * 8.0);
     }
 }

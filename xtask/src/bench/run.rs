@@ -40,7 +40,7 @@ pub(crate) struct Runner<'a> {
 }
 
 impl Runner<'_> {
-    /// Runs a row once; `running` is its proxy, if that outlasts the run.
+    /// Runs a row once. `running` is the row's proxy if the proxy keeps running between runs.
     pub(crate) async fn sample(
         &self,
         spec: RowSpec,
@@ -190,7 +190,8 @@ impl Runner<'_> {
         })
     }
 
-    /// Measures this round's starts, and returns the median. All rounds together have [`STARTS`].
+    /// Measures this round's starts, and returns the median. Unless the run is quick, all rounds
+    /// together have at least [`STARTS`].
     async fn start(&self, peer: Peer, round: usize) -> anyhow::Result<Sample> {
         let starts = if self.settings.quick {
             2
@@ -207,7 +208,7 @@ impl Runner<'_> {
             let took = start::first_answer(&mut process, launch.addresses.node, started)?;
             memory = Memory::of(process.id(), Children::Stay)?;
             times.push(took.as_secs_f64() * 1e3);
-            // A signal that ends everything is noticed between two starts.
+            // Lets a signal stop the measurement between two starts.
             tokio::task::yield_now().await;
         }
         let times = Summary::of(times.into_iter()).context("no start")?;

@@ -5,11 +5,11 @@
 use super::peers::{ALL as ALL_PEERS, Peer};
 use super::workloads::{self, Workload};
 
-/// Returns the workloads that `names` select, each by its whole name or its start up to a hyphen.
-/// Without names, returns all that can be run.
+/// Returns the workloads that `names` select. A name is the whole name of a workload, or the start
+/// of workload names up to a hyphen. Without names, returns all workloads that can be run.
 ///
 /// # Errors
-/// A name that matches none, or a workload that cannot be measured yet.
+/// A name matches no workload, or a selected workload cannot be measured yet.
 pub(crate) fn workloads(names: &[String]) -> anyhow::Result<Vec<&'static Workload>> {
     for name in names {
         if !workloads::ALL
@@ -35,7 +35,7 @@ pub(crate) fn workloads(names: &[String]) -> anyhow::Result<Vec<&'static Workloa
 /// Returns the peers that `names` select, always including Pointsman. Without names, returns all.
 ///
 /// # Errors
-/// A name that matches none.
+/// A name matches no peer.
 pub(crate) fn peers(names: &[String]) -> anyhow::Result<Vec<Peer>> {
     for name in names {
         if !ALL_PEERS.iter().any(|peer| peer.name() == name) {
@@ -49,7 +49,7 @@ pub(crate) fn peers(names: &[String]) -> anyhow::Result<Vec<Peer>> {
     Ok(ALL_PEERS.iter().copied().filter(wanted).collect())
 }
 
-/// Returns whether `name` is the workload's name, or its start up to a hyphen.
+/// Returns whether `name` is the workload's whole name, or the start of that name up to a hyphen.
 fn answers_to(workload: &Workload, name: &str) -> bool {
     workload
         .name

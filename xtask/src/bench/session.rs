@@ -1,7 +1,8 @@
 //! A whole measurement: every workload, all its proxies in turn, round after round.
 //!
-//! Owns the order: all proxies of a workload are started once and stay; each has a warm-up; then A
-//! B C, A B C, ... Must not draw conclusions. Called by `bench`.
+//! Owns the order: all proxies of a workload are started once and keep running; each is warmed up;
+//! then they are measured in the order A B C, A B C, ... Must not draw conclusions. Called by
+//! `bench`.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -35,7 +36,8 @@ pub(crate) struct Measured {
 /// The origin does not start, or ends.
 ///
 /// # Cancel safety
-/// Dropping the future ends all processes; the contents of `measured` are complete.
+/// Dropping the future ends all processes. `measured` then contains the workloads that are
+/// complete.
 pub(crate) async fn run(
     tools: &Tools,
     settings: &Settings,
@@ -62,8 +64,8 @@ pub(crate) async fn run(
     Ok(())
 }
 
-/// Starts Pointsman once, so that no measured process has to compile its plugin, which would leave
-/// memory in use.
+/// Starts Pointsman once, so that no measured process has to compile its plugin. Compiling would
+/// leave memory in use.
 async fn compile_plugins(
     tools: &Tools,
     settings: &Settings,
@@ -100,7 +102,7 @@ fn site(tools: &Tools, origin: &Origin, workload: &Workload) -> Site {
 /// A row in progress.
 struct Entry {
     spec: RowSpec,
-    /// `None` if each run has a new process, or if the only one did not start.
+    /// `None` if each run starts a new process, or if the row's only process did not start.
     running: Option<Running>,
     row: Row,
 }
@@ -114,7 +116,7 @@ async fn measure(runner: &mut Runner<'_>, configurations: &mut Vec<(String, Stri
     warm_up(runner, &mut entries).await;
     for round in 1..=runner.settings.rounds {
         for entry in &mut entries {
-            // A proxy that did not start has already reported it.
+            // If a proxy did not start, that has already been reported.
             if entry.running.is_none() && entry.row.errors().next().is_some() {
                 continue;
             }
@@ -135,8 +137,7 @@ async fn measure(runner: &mut Runner<'_>, configurations: &mut Vec<(String, Stri
     }
 }
 
-/// Starts the row's proxy, which also checks it, and keeps it running unless each run starts its
-/// own.
+/// Starts and checks the row's proxy, and keeps it running unless each run starts its own.
 async fn entry(
     runner: &Runner<'_>,
     spec: RowSpec,
@@ -177,7 +178,8 @@ async fn entry(
     Entry { spec, running, row }
 }
 
-/// Runs each row once without counting it; this determines a fixed rate.
+/// Runs each row once without counting the result. A workload at a fixed rate derives its rate from
+/// this run.
 async fn warm_up(runner: &mut Runner<'_>, entries: &mut [Entry]) {
     let mut highest = Vec::new();
     for entry in entries {

@@ -1,8 +1,8 @@
-//! A server for bodies: counts what arrives, or does not read it.
+//! A server for bodies: counts the bytes that arrive, or does not read them.
 //!
-//! The response to a POST to [`COUNT`] is the number of bytes that its body took on the wire; a
-//! POST to [`STALL`] is never read; any other response is a text. Must not depend on a proxy.
-//! Called by `origin`.
+//! The response to a POST to [`COUNT`] is the number of bytes that its body took on the wire. A
+//! POST to [`STALL`] is never read. The response to any other request is a fixed text. Must not
+//! depend on a proxy. Called by `origin`.
 
 use std::io;
 
@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 pub(crate) const COUNT: &str = "/count";
 pub(crate) const STALL: &str = "/stall";
 
-/// Size of the kernel's buffer: small, because hundreds of connections are not read.
+/// Size of the kernel's receive buffer. It is small, because hundreds of connections are not read.
 const KERNEL_BUFFER: usize = 128 << 10;
 
 /// The end of a chunked body without trailers.
@@ -23,13 +23,13 @@ const LAST_CHUNK: &[u8] = b"\r\n0\r\n\r\n";
 /// Serves until the listener fails.
 ///
 /// # Errors
-/// The listener's.
+/// Errors of the listener.
 pub(crate) async fn serve(listener: TcpListener, text: &'static str) -> io::Result<()> {
     // Accepted connections inherit this size.
     SockRef::from(&listener).set_recv_buffer_size(KERNEL_BUFFER)?;
     loop {
         let (stream, _) = listener.accept().await?;
-        // The client reports a connection that breaks.
+        // Errors are ignored, because the client reports a broken connection.
         tokio::spawn(async move {
             let _ = serve_one(stream, text).await;
         });

@@ -151,7 +151,7 @@ pub(crate) fn machine() -> Vec<(String, String)> {
             read("/proc/sys/kernel/osrelease").trim().to_owned(),
         ),
         ("system", field(&read("/etc/os-release"), "PRETTY_NAME")),
-        // The other load of the machine at this moment.
+        // The machine's load averages at this moment.
         (
             "load",
             read("/proc/loadavg")

@@ -15,18 +15,19 @@ use tokio::net::{TcpListener, TcpStream};
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 /// The value for [`KEY`] in the response (RFC 6455, section 1.3).
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
-/// Mask of every client; the proxies cannot know it in advance.
+/// Mask of every client. A constant is enough, because no proxy can predict it.
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 /// The first byte of a message in one frame of binary data (RFC 6455, section 5.2).
 const BINARY: u8 = 0x82;
-/// Marker in place of a length, which follows in two bytes or in eight (RFC 6455, section 5.2).
+/// Markers for a length that follows in two bytes or in eight (RFC 6455, section 5.2).
 const MEDIUM: u8 = 126;
 const LONG: u8 = 127;
 /// Longest head of a request or of a response.
 const MAX_HEAD: usize = 8 * 1024;
 /// Longest message that is echoed.
 const MAX_MESSAGE: u64 = 16 * 1024 * 1024;
-/// Size of the read-ahead buffer: a small message in one read, and little for each idle tunnel.
+/// Size of the read-ahead buffer: enough to read a small message at once, and little memory for
+/// each idle tunnel.
 const READ_AHEAD: usize = 512;
 
 /// A tunnel through a proxy, from its client's side.
@@ -95,7 +96,7 @@ pub(crate) fn client_frame(payload: &[u8]) -> Vec<u8> {
 pub(crate) async fn serve(listener: TcpListener, text: &'static str) -> io::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
-        // The client reports a tunnel that breaks.
+        // Errors are ignored, because the client reports a broken tunnel.
         tokio::spawn(async move {
             let _ = serve_one(stream, text).await;
         });

@@ -63,15 +63,15 @@ pub(crate) struct Requests {
 /// The special property of the requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// None.
+    /// No special property.
     Plain,
-    /// Each is the last of its connection.
+    /// Each request is the last one on its connection.
     Close,
     /// The response has this number of bytes.
     Download(usize),
     /// The request has this number of bytes.
     Upload(usize),
-    /// Each has another host, so that no earlier decision applies.
+    /// Each request has another host, so that no earlier decision applies.
     FreshHosts,
 }
 
@@ -102,8 +102,8 @@ pub(crate) struct RowSpec {
 pub(crate) enum Variant {
     /// The workload as intended.
     Plain,
-    /// Without the difficulty of the workload: with the same host, in place of new ones; with the
-    /// same plugin, in place of others; without access log records.
+    /// Without the difficulty of the workload: one host instead of new ones, one plugin instead of
+    /// replacements, or no access log records.
     Baseline,
     /// With plugins that are new to this machine, so that each has to be compiled.
     Compiling,
@@ -287,7 +287,7 @@ pub(crate) const ALL: &[Workload] = &[
 ];
 
 impl Workload {
-    /// Returns the unit of its main figure.
+    /// Returns the unit of the workload's main figure.
     pub(crate) fn unit(&self) -> Unit {
         match self.kind {
             Kind::Requests(requests) => match requests.shape {
@@ -348,7 +348,7 @@ impl Workload {
         specs
     }
 
-    /// Returns the bytes that one request or message moves, if these are counted.
+    /// Returns the number of bytes that one request or message moves, or 0 if they are not counted.
     pub(crate) fn bytes(&self) -> u64 {
         let bytes = match self.kind {
             Kind::Requests(Requests {
@@ -361,7 +361,7 @@ impl Workload {
         bytes as u64
     }
 
-    /// Returns the chunks of one request, if these are counted.
+    /// Returns the number of chunks of one request, or 0 if they are not counted.
     pub(crate) fn chunks(&self) -> u64 {
         match self.kind {
             Kind::Chunks(chunks) => chunks as u64,
@@ -369,8 +369,8 @@ impl Workload {
         }
     }
 
-    /// Returns the number of connections that do nothing: as many as intended, or as processes with
-    /// this number of descriptors can have.
+    /// Returns the number of connections that do nothing. Tunnels and kept-alive connections are no
+    /// more than a process with this number of descriptors can have.
     pub(crate) fn idle(&self, descriptors: usize) -> usize {
         // A proxy reserves two descriptors for each connection, and some for itself.
         let most = (descriptors / 2).saturating_sub(SPARE_CONNECTIONS + 200);

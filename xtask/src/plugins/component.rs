@@ -12,8 +12,8 @@ const EXPORT: &str = "pointsman:router/plugin@";
 /// Encodes and validates a component.
 ///
 /// # Errors
-/// A module without component-type metadata, an invalid one, or one that does not export
-/// the contract's `plugin`.
+/// The module has no component-type metadata, is invalid, or does not export the contract's
+/// `plugin`.
 pub(super) fn encode(core: &[u8]) -> anyhow::Result<Vec<u8>> {
     let component = ComponentEncoder::default()
         .module(core)?

@@ -1,7 +1,7 @@
 //! Guests that no compiler would write: one of the tests' guests with an additional core module.
 //!
-//! They decide as the guest that they are derived from does; the hostile part is in this file.
-//! Called by `plugins`.
+//! Their decisions are those of the guest that they are derived from. The additional module,
+//! written in this file, is the hostile part. Called by `plugins`.
 
 use wasm_encoder::{
     BlockType, CodeSection, ComponentSection as _, ElementSection, Elements, Function,
@@ -16,13 +16,13 @@ const BASE: &str = "guest-hostile";
 /// Number of core instances of [`tables`], each with its own table: almost as many as a component
 /// can have.
 const TABLES: u32 = 60;
-/// Elements of each table: the maximum.
+/// Number of elements of each table, which is the maximum.
 const ELEMENTS: u64 = 200_000;
 
 /// Number of locals of the function in [`bomb`]: register allocation takes time and memory for
 /// each.
 const LOCALS: u32 = 40_000;
-/// Number of loops over all locals.
+/// Number of loops over all locals in [`bomb`].
 const LOOPS: u32 = 14;
 
 /// Returns the components that are derived from this guest, with their names.
@@ -66,7 +66,7 @@ fn core_modules(component: &[u8]) -> u32 {
     count
 }
 
-/// A module of one function `() -> ()`.
+/// A module with one function `() -> ()`.
 struct Parts {
     tables: TableSection,
     start: Option<StartSection>,

@@ -1,7 +1,7 @@
 //! The stamp of a committed component: the sources and the compiler that it was built with.
 //!
-//! Owns the list of files that count as sources. `Cargo.lock` does not: it changes for reasons that
-//! have nothing to do with a plugin. Called by `plugins`.
+//! Owns the list of files that count as sources. `Cargo.lock` does not count: it changes for
+//! reasons that have nothing to do with a plugin. Called by `plugins`.
 
 use std::fmt::{self, Write as _};
 use std::fs;

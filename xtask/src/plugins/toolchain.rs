@@ -23,7 +23,7 @@ const DEBIAN_PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "l
 /// The guests' target, and another one that the book's page on Rust shows.
 const RUSTUP_TARGETS: [&str; 2] = [TARGET, "wasm32-wasip2"];
 
-/// Debian's directory of programs, whatever comes first in the path.
+/// Debian's directory of programs, which is used even if another directory comes first in the path.
 const DEBIAN_BIN: &str = "/usr/bin";
 
 /// Separator of flags in `CARGO_ENCODED_RUSTFLAGS`.
@@ -63,13 +63,13 @@ pub(super) fn find() -> anyhow::Result<Toolchain> {
     )
 }
 
-/// Adds everything that a toolchain for guests still needs: targets if rustup manages the one in
-/// use, otherwise Debian's packages.
+/// Adds everything that a toolchain for guests still needs: targets if rustup manages the toolchain
+/// in use, otherwise Debian's packages.
 pub(crate) fn require(missing: &mut Missing) -> anyhow::Result<()> {
     if current()?.is_some() || debian()?.is_some() {
         return Ok(());
     }
-    // Rustup sets this for every program that it starts.
+    // Rustup sets this variable for every program that it starts.
     if env::var_os("RUSTUP_TOOLCHAIN").is_some() {
         missing.rust_targets(&RUSTUP_TARGETS);
     } else if is_debian() {
@@ -171,7 +171,8 @@ impl Toolchain {
                 let mut command = debian_command("cargo");
                 command
                     .args(["build", "-Z", "build-std=std,panic_abort"])
-                    // Building the standard library is unstable in cargo, but the result is not.
+                    // Cargo's option to build the standard library is unstable, but the result is
+                    // not.
                     .env("RUSTC_BOOTSTRAP", "1")
                     .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-ld");
                 command
@@ -184,7 +185,7 @@ impl Toolchain {
     }
 
     /// Returns flags that keep the folders of dependencies and of the standard library out of panic
-    /// messages. Cargo names the workspace's own files relative to it.
+    /// messages. Cargo already uses relative paths for the workspace's own files.
     fn remapped_paths(&self) -> OsString {
         let mut flags = Vec::new();
         let home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| {

@@ -16,7 +16,7 @@ pub(super) struct Counts {
     failed: usize,
     /// Tests that were ignored, or left out by a filter.
     skipped: usize,
-    /// Tests that were selected, but the runner ended before them.
+    /// Tests that were selected but did not run, because the runner ended early.
     not_run: usize,
 }
 
@@ -101,7 +101,7 @@ impl fmt::Display for Counts {
     }
 }
 
-/// Runs a test runner. Returns the counts of its summary, however it ended.
+/// Runs a test runner. Returns the counts of its summary, even if the runner failed.
 pub(super) fn run(
     command: &mut Command,
     runner: Runner,

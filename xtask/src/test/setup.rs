@@ -40,7 +40,8 @@ const FULL_PACKAGES: &[Package] = &[
     Package::new("lld-22", &["wasm-ld-22", "wasm-ld"], "plugins in C and C++"),
 ];
 
-/// The C and C++ libraries for WebAssembly that Debian packages; elsewhere, a wasi-sdk.
+/// Debian's packages of C and C++ libraries for WebAssembly. Elsewhere, a wasi-sdk contains the
+/// libraries.
 const WASI_LIBRARIES: [&str; 4] = [
     "wasi-libc",
     "libclang-rt-22-dev-wasm32",
@@ -119,7 +120,7 @@ fn require_node(missing: &mut Missing) {
 fn npm_packages(paths: &Paths) -> anyhow::Result<()> {
     let directory = paths.root.join("tests/node");
     let lock = fs::read(directory.join("package-lock.json")).context("tests/node")?;
-    // Kept in the folder that it describes, so that both are removed together.
+    // The stamp is in the folder that it describes, so that both are removed together.
     let stamp = directory.join("node_modules/.installed-lock.json");
     if fs::read(&stamp).is_ok_and(|installed| installed == lock) {
         return Ok(());

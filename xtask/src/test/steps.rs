@@ -49,7 +49,7 @@ pub(super) const STEPS: &[Step] = &[
         only(crate::tidy::run(&crate::tidy::Options::default()))
     }),
     Step::new("dependencies: licences, sources, duplicates", |paths, _| {
-        // Not `advisories`: see deny.toml.
+        // `advisories` is left out; see deny.toml.
         let check = ["check", "bans", "licenses", "sources"];
         only(succeed(paths.rust_tool("cargo-deny", check)))
     }),
@@ -66,7 +66,7 @@ pub(super) const STEPS: &[Step] = &[
         let build = ["nextest", "run", "--workspace", "--no-run"];
         only(succeed(paths.rust_tool("cargo-nextest", build)))
     }),
-    // Plugins in every language come last.
+    // Tests of plugins in other languages come last.
     Step::new("tests", nextest),
     Step::new("examples in the documentation", |paths, _| {
         let mut command = paths.cargo(["test", "--workspace", "--doc", "--no-fail-fast"]);

@@ -190,7 +190,7 @@ const ORDERS: &[(&str, &[&str])] = &[
 
 /// Imports that break the rules until they are fixed: importer, imported.
 const EXCEPTIONS: &[(&str, &str)] = &[
-    // A store's data contains the state of its WASI, whose functions are called with that data.
+    // A store's data contains its WASI state, and WASI functions are called with that data.
     (
         "proxy/src/plugin/run/host.rs",
         "proxy/src/plugin/run/wasi.rs",

@@ -2,8 +2,8 @@
 //!
 //! Owns the parsing of `use` and the resolution of its paths to files. An item that a module only
 //! re-exports belongs to the file that defines it: an import of the facade `plugin::Fault` is one
-//! of `plugin/fault.rs`. Looks only at declarations of modules, which rustfmt puts at the start of
-//! a line; not at paths inside functions, nor at tests.
+//! of `plugin/fault.rs`. Reads only declarations of modules, which rustfmt puts at the start of a
+//! line. Paths inside functions and imports of tests are ignored.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -168,7 +168,8 @@ fn split(group: &str) -> Vec<&str> {
 }
 
 /// Adds the modules whose files define the item that `path` names, seen from the module `from`.
-/// There are several if the build depends on the target, and none for another crate's item.
+/// There are several if the definition depends on the target, and none if the item belongs to
+/// another crate.
 fn find_homes(
     modules: &Modules,
     from: &Module,

@@ -78,7 +78,7 @@ pub(super) fn check(inside: &Path, text: &str, complain: &mut dyn FnMut(usize, S
     let code = code_of(text);
     for (name, only) in CRATES.iter().filter(|(_, only)| *only != module) {
         for (at, _) in code.match_indices(name) {
-            // A name of this crate, such as a log target's, is not a path into it.
+            // Where the name stands for something else, such as a log target, it is not an import.
             let after = &code[at + name.len()..];
             let is_path = after.starts_with("::")
                 || after.starts_with("_wasi")

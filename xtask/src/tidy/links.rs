@@ -6,8 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
-/// The folder of the book, its summary, and the part of a page's path that marks a passage for
-/// others.
+/// The folder of the book, its summary, and the folder of passages that several pages quote.
 const BOOK: &str = "docs";
 const SUMMARY: &str = "docs/SUMMARY.md";
 const PARTS: &str = "docs/plugins/parts";
@@ -99,7 +98,7 @@ fn links(text: &str) -> Vec<(usize, String)> {
     let mut open = String::new();
     let mut start = 0;
     for (number, line) in prose(text) {
-        // A link's text can be wrapped, its target cannot.
+        // The text of a link can span several lines; its target cannot.
         open.push_str(line);
         open.push(' ');
         if start == 0 {

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::sentences::{self, Sentence};
 
-/// Most words in a sentence of a document. Most readers lose a longer one.
+/// Maximum number of words in a sentence of a document. Most readers get lost in a longer one.
 const MAX_WORDS: usize = 32;
 
 /// Openings that leave a sentence without a subject, unless it is a question.

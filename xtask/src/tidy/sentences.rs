@@ -7,7 +7,7 @@
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Sentence {
     pub(super) line: usize,
-    /// With code spans as written, on one line.
+    /// The sentence on one line, with code spans as written.
     pub(super) text: String,
 }
 
@@ -26,8 +26,8 @@ pub(super) fn of_markdown(text: &str) -> Vec<Sentence> {
     of_lines(text.lines().enumerate().map(|(at, line)| (at + 1, line)))
 }
 
-/// Returns the sentences of the comments in a source file that stand on lines of their own, after
-/// one of these markers. The first marker that fits a line counts.
+/// Returns the sentences of the comments in a source file that stand on separate lines, after one
+/// of these markers. The first marker that a line starts with is used.
 pub(super) fn of_comments(text: &str, markers: &[&str]) -> Vec<Sentence> {
     let lines = text.lines().enumerate().map(|(at, line)| {
         let line = line.trim_start();

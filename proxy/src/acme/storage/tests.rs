@@ -102,7 +102,7 @@ fn broken_files_are_errors() {
     let directory = tempfile::tempdir().unwrap();
     let acme = acme(&directory, &["a.example"]);
     let storage = Storage::new(&acme);
-    // A state that cannot be read must not look like one without failures.
+    // A state that cannot be read must not be treated as a state without failures.
     storage.write(&storage.name, "state.json", b"{").unwrap();
     assert!(matches!(storage.state(), Err(StorageError::Json { .. })));
     storage

@@ -41,7 +41,7 @@ impl Process {
     }
 }
 
-/// Counts the open descriptors, except the one that lists them.
+/// Counts the open descriptors, except the one used to list them.
 fn open_descriptors() -> Option<i64> {
     let open = fs::read_dir("/proc/self/fd").ok()?.count();
     Some(whole(open as u64) - 1)

@@ -1,11 +1,12 @@
-//! Renders responses of the admin interface as text for people.
+//! Renders responses of the admin interface as readable text.
 
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
 use crate::admin::api;
 
-/// Maximum number of characters shown of a plugin's configuration; `--json` shows all of it.
+/// Maximum number of characters of a plugin's configuration that are shown. `--json` shows all of
+/// it.
 const MAX_CONFIG: usize = 200;
 
 pub(super) fn status(status: &api::Status) -> String {
@@ -221,7 +222,8 @@ fn shorten(text: &str) -> String {
     }
 }
 
-/// Formats a time as HTTP does (RFC 9110, section 5.6.7). That format ends with the year 9999.
+/// Formats a time as HTTP does (RFC 9110, section 5.6.7). The format cannot represent times after
+/// the year 9999.
 fn time(seconds: u64) -> String {
     const LAST: u64 = 253_402_300_799;
     let since = Duration::from_secs(seconds.min(LAST));

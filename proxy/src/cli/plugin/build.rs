@@ -1,4 +1,4 @@
-//! `pointsman plugin build`: from sources to a component that the proxy accepts.
+//! `pointsman plugin build`: builds sources into a component that the proxy accepts.
 
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -76,7 +76,8 @@ impl Component {
         check::describe(&self.source, &self.info)
     }
 
-    /// Writes the file atomically, because the proxy can be watching it.
+    /// Writes the component to `output` atomically, because a running proxy can be watching the
+    /// file.
     pub(super) fn write(&self, output: &Path) -> Result<(), Exit> {
         let folder = match output.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -84,8 +85,8 @@ impl Component {
         };
         let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut file| {
             file.write_all(&self.source.bytes)?;
-            // Temporary files are readable by their owner only; this one needs the usual
-            // permissions.
+            // A temporary file is readable only by its owner. This one becomes the output, so it
+            // gets the usual permissions.
             let mode = std::fs::Permissions::from_mode(0o644);
             file.as_file().set_permissions(mode)?;
             file.persist(output)?;

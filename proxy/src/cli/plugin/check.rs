@@ -15,7 +15,7 @@ pub(in crate::cli) struct Flags {
 
 pub(super) fn run(flags: &Flags) -> Result<Exit, Exit> {
     let source = flags.file.read()?;
-    // A file that is not WebAssembly has no such information. `load` below reports it.
+    // If the file is not WebAssembly, `load` below reports that.
     if let Ok(info) = ComponentInfo::of(&source.bytes) {
         crate::cli::print(&describe(&source, &info));
     }

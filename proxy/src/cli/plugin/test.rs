@@ -19,7 +19,7 @@ pub(in crate::cli) struct Flags {
     /// Write the results as `JUnit` XML, for a CI system
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
-    /// List the passing cases, too
+    /// Also list the cases that passed
     #[arg(short, long)]
     verbose: bool,
 }
@@ -51,7 +51,7 @@ pub(super) fn run(flags: &Flags) -> Result<Exit, Exit> {
     })
 }
 
-/// Runs the cases, prints the results, and returns how many cases failed.
+/// Runs the cases, prints the results, and returns the number of failed cases.
 pub(super) fn play_all(table: &Table, plugin: &Plugin) -> usize {
     failures(&play(table, plugin, false))
 }
@@ -113,7 +113,7 @@ fn play_one(table: &Table, case: &Case, plugin: &Plugin) -> Outcome {
     (verdict, Some(text))
 }
 
-/// Appends `value` under `label`, with its further lines aligned below the first.
+/// Appends `value` under `label`. Further lines of `value` are aligned with its first line.
 fn entry(text: &mut String, label: &str, value: &str) {
     for (index, line) in value.trim_end().lines().enumerate() {
         let label = if index == 0 { label } else { "" };

@@ -14,10 +14,10 @@ use super::{Cases, Exit, about, test};
 use crate::cli::ctl;
 use crate::plugin_tools::project::Project;
 
-/// Time without changes before a build starts: editors write a file in several steps.
+/// Time without changes before a build starts. Editors write a file in several steps.
 const SETTLED: Duration = Duration::from_millis(150);
 
-/// Folders that tools write to, not the author.
+/// Folders whose files are written by tools, not by the author.
 const BUILT: [&str; 10] = [
     "target",
     "build",
@@ -40,8 +40,8 @@ pub(in crate::cli) struct Flags {
     /// Requests and expected decisions; defaults to cases.toml in the project
     #[arg(long, value_name = "FILE")]
     cases: Option<PathBuf>,
-    /// Frontend of a running proxy that gets each passing build; FRONTEND/STAGE if it has several
-    /// plugins
+    /// Frontend of a running proxy that gets each passing build; FRONTEND/STAGE if the frontend has
+    /// several plugins
     #[arg(long, value_name = "NAME", value_parser = ctl::stage_of)]
     frontend: Option<ctl::Stage>,
     #[command(flatten)]
@@ -49,7 +49,7 @@ pub(in crate::cli) struct Flags {
 }
 
 /// The author's files, each with a hash of its contents. Modification times are not compared: a
-/// build that generates identical files again would trigger builds without end.
+/// build that writes identical files again would then trigger another build, without end.
 type Fingerprints = BTreeMap<PathBuf, u64>;
 
 pub(super) fn run(flags: &Flags) -> Result<Exit, Exit> {
@@ -61,7 +61,7 @@ pub(super) fn run(flags: &Flags) -> Result<Exit, Exit> {
     let (changed, changes) = mpsc::channel();
     let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         if !event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_))) {
-            // If the receiver is gone, the command is about to end.
+            // If the receiver has been dropped, the command is about to exit.
             let _ = changed.send(());
         }
     });
@@ -75,7 +75,7 @@ pub(super) fn run(flags: &Flags) -> Result<Exit, Exit> {
         let now = fingerprint(&project);
         if now != seen {
             seen = now;
-            // The error is already printed; the next save may fix it.
+            // Errors have already been printed. The next save may fix them.
             let _ = build_cycle(flags, &project, &cases, &mut in_service);
             // Lock files that the build has changed must not trigger another build.
             seen.retain(|path, _| !is_lock(path));
@@ -93,9 +93,9 @@ pub(super) fn run(flags: &Flags) -> Result<Exit, Exit> {
     }
 }
 
-/// Runs one build, its tests and the swap. `in_service` is the SHA-256 of the component that was
-/// put into service last. The same component is not swapped in again: the changed file can be the
-/// log of the proxy itself.
+/// Builds and tests the project once, and puts the component into service. `in_service` is the
+/// SHA-256 of the last component that was put into service. An identical component is not swapped
+/// in again, because the file that changed can be the proxy's own log.
 fn build_cycle(
     flags: &Flags,
     project: &Project,
@@ -124,19 +124,19 @@ fn fingerprint(project: &Project) -> Fingerprints {
     fingerprints
 }
 
-/// Returns whether it is a lock file, which package managers write and authors rarely do.
+/// Returns whether `path` is a lock file. Package managers write these files; authors rarely do.
 fn is_lock(path: &Path) -> bool {
     path.extension() == Some(OsStr::new("lock")) || path.ends_with("package-lock.json")
 }
 
-/// Returns whether it is a log, `NAME.log`. It can be the proxy's log, which changes with each
-/// request.
+/// Returns whether `path` is a log file, `NAME.log`. It can be the proxy's log, which changes with
+/// each request.
 fn is_log(path: &Path) -> bool {
     path.extension() == Some(OsStr::new("log"))
 }
 
 fn survey(folder: &Path, fingerprints: &mut Fingerprints) {
-    // An entry that is gone by now causes another event.
+    // If an entry has been removed in the meantime, that causes another event.
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let Ok(metadata) = entry.metadata() else {

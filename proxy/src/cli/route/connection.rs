@@ -1,4 +1,4 @@
-//! The connection of the request of `pointsman route`: HTTP version, scheme and TLS.
+//! The simulated connection of `pointsman route`: HTTP version, scheme and TLS.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,13 +11,13 @@ use crate::http::head::TlsFacts;
 use crate::http::message::{RequestHead, Scheme, Version};
 use crate::transport::tls::CertificateFacts;
 
-/// Flags about the connection.
+/// Flags that describe the connection.
 #[derive(Debug, clap::Args)]
 pub(super) struct ConnectionFlags {
     /// HTTP version
     #[arg(long, value_name = "VERSION", default_value = "1.1")]
     http_version: HttpVersion,
-    /// Scheme, unless a trusted proxy names another; defaults to that of the connection
+    /// Scheme, unless a trusted proxy names another; defaults to the connection's own
     #[arg(long)]
     scheme: Option<SchemeName>,
     /// Assume a TLS connection; implied by each of the following flags
@@ -51,7 +51,7 @@ enum SchemeName {
 }
 
 impl ConnectionFlags {
-    /// Sets the version and the scheme of a head.
+    /// Sets the HTTP version and the scheme of a head.
     pub(super) fn set_line(&self, head: &mut RequestHead) {
         head.set_version(match self.http_version {
             HttpVersion::Http10 => Version::Http10,
@@ -65,7 +65,7 @@ impl ConnectionFlags {
         });
     }
 
-    /// Returns the head of a connection without HTTP. It contains only the server name.
+    /// Returns the head for a connection in TCP mode. It contains only the server name.
     pub(super) fn head_without_http(&self) -> RequestHead {
         let mut head = RequestHead::default();
         if let Some(name) = &self.server_name {
@@ -74,7 +74,7 @@ impl ConnectionFlags {
         head
     }
 
-    /// Returns the facts that the proxy would have about the TLS session.
+    /// Returns the facts about the TLS session that the proxy would have.
     pub(super) fn facts(&self) -> Result<Option<Arc<TlsFacts>>, Exit> {
         if !self.has_tls() {
             return Ok(None);

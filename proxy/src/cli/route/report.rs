@@ -20,7 +20,7 @@ pub(super) struct Report {
     pub(super) backend: Option<String>,
     pub(super) server: Option<String>,
     pub(super) status: Option<u16>,
-    /// The response, if the plugin makes one.
+    /// The response, if the plugin returns one.
     pub(super) response: Option<response::Shown>,
     pub(super) reason: Option<String>,
     /// Edits of all stages together.
@@ -32,11 +32,12 @@ pub(super) struct Report {
     pub(super) cacheable: bool,
     /// Log lines of the plugins during configuration and the first decision.
     pub(super) log: Vec<Line>,
-    /// Time of the first decision of the deciding stage, on a fresh instance.
+    /// Time that the first decision of the deciding stage took, on a fresh instance.
     pub(super) first_ns: Option<u128>,
-    /// Median time of the stage's further decisions.
+    /// Median time of that stage's further decisions.
     pub(super) median_ns: Option<u128>,
-    /// Mean time of a whole decision from the cache, if this one can be cached.
+    /// Mean time of the router's decision when it comes from the cache, if this decision can be
+    /// cached.
     pub(super) cached_ns: Option<u128>,
     /// The stages that were called, in order.
     pub(super) stages: Vec<StageReport>,
@@ -70,12 +71,12 @@ pub(super) fn reason(fault: &Fault) -> String {
     }
 }
 
-/// Writes one line for each line of `value`, the first one with `name` before it.
+/// Writes each line of `value` on its own line, with `name` before the first.
 fn line(text: &mut String, name: &str, value: &str) {
     for (index, part) in value.split('\n').enumerate() {
         let name = if index == 0 { name } else { "" };
         let line = format!("{name:<10}{part}");
-        // Writing to a String does not fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(text, "{}", line.trim_end());
     }
 }
@@ -87,7 +88,7 @@ fn list(text: &mut String, name: &str, values: &[String]) {
 }
 
 impl Report {
-    /// Makes this the report of a request that the frontend refuses with this status.
+    /// Turns this into the report of a request that the frontend refuses with this status.
     pub(super) fn refused(self, status: u16, reason: String) -> Report {
         Report {
             decision: "refused",
@@ -102,7 +103,8 @@ impl Report {
         serde_json::to_string(self).unwrap_or_default() + "\n"
     }
 
-    /// Formats the report as text. `explains` adds the decision of each stage.
+    /// Formats the report as text. If `explains` is true, the text contains the decision of each
+    /// stage.
     pub(super) fn text(&self, explains: bool) -> String {
         let mut text = String::new();
         let out = &mut text;

@@ -1,4 +1,4 @@
-//! The request of `pointsman route`, as the frontend would see it.
+//! The simulated request of `pointsman route`, in the form that the frontend would receive.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use crate::http::origin::Origin;
 use crate::http1::request::{self, RequestError};
 use crate::http1::{Limits, Scan};
 
-/// Returns the request's head as the plugin would get it.
+/// Returns the request's head in the form that the plugin would receive.
 pub(super) fn head(flags: &Flags) -> Result<RequestHead, RequestError> {
     let is_host = |name: &str| FieldKind::of(name.as_bytes()) == FieldKind::Host;
     let (version, host) = if flags.headers.iter().any(|(name, _)| is_host(name)) {
@@ -22,13 +22,13 @@ pub(super) fn head(flags: &Flags) -> Result<RequestHead, RequestError> {
     } else if flags.target.contains("://") {
         ("1.1", "Host:\r\n")
     } else {
-        // A user may leave Host out on the command line, which only HTTP/1.0 permits.
+        // The user can leave out Host. Only HTTP/1.0 permits a request without it.
         ("1.0", "")
     };
     let (method, target) = (&flags.method, &flags.target);
     let mut text = format!("{method} {target} HTTP/{version}\r\n{host}");
     for (name, value) in &flags.headers {
-        // Writing to a String does not fail.
+        // Writing to a string cannot fail.
         let _ = write!(text, "{name}: {value}\r\n");
     }
     text.push_str("\r\n");
@@ -42,7 +42,7 @@ pub(super) fn head(flags: &Flags) -> Result<RequestHead, RequestError> {
     Ok(head)
 }
 
-/// Returns the client of a connection that no proxy names another client for.
+/// Returns the client of a direct connection: the peer itself.
 pub(super) fn peer(address: IpAddr) -> Arc<Client> {
     Arc::new(Client::named(address.to_canonical()))
 }

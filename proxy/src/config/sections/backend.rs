@@ -23,8 +23,8 @@ use crate::config::{
 const SERVER_EXAMPLE: &str = "`server.a = \"localhost:8080\"`";
 
 impl<'a> Reader<'a> {
-    /// Reads a backend. Even if its servers are wrong, the backend is returned, so that frontends
-    /// can name it.
+    /// Reads a backend. Returns it even if its servers are invalid, so that frontends can refer to
+    /// it.
     pub(super) fn backend(&self, entry: &Entry<'a>) -> Option<Backend> {
         let mut table = entry.table(Section::Backend)?;
         check_name(entry, "backend");
@@ -64,7 +64,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Reads the servers: at least one, unless a servers file adds more.
+    /// Reads the servers: at least one, unless a servers file provides more.
     fn servers(&self, backend: &mut Table<'a>) -> Vec<Server> {
         let has_file = backend.has("servers_file");
         let servers = if has_file {
@@ -82,7 +82,7 @@ impl<'a> Reader<'a> {
         entries.iter().filter_map(|e| self.server(e)).collect()
     }
 
-    /// Reads the servers of a servers file, which may be empty.
+    /// Reads the servers of a servers file, which can be empty.
     pub(super) fn servers_of_file(&self, mut top: Table<'a>) -> Vec<Server> {
         let servers = top.require("server", SERVER_EXAMPLE);
         let servers = servers.and_then(|e| e.table(Section::Servers));

@@ -1,4 +1,4 @@
-//! `bind` of a frontend.
+//! Reads the `bind` of a frontend.
 
 use std::collections::HashMap;
 use std::num::NonZeroU16;
@@ -18,9 +18,9 @@ use crate::config::{
 pub(super) type Bound = HashMap<BindAddress, (Span, String)>;
 
 const ACCESS_KEYS: [&str; 3] = ["mode", "user", "group"];
-/// Keys that need HTTP requests.
+/// Keys that apply only to a frontend with HTTP.
 const HTTP_KEYS: [&str; 2] = ["h2c", "redirect_to_https"];
-/// Keys that do not apply with TLS.
+/// Keys that apply only to a bind without TLS.
 const PLAIN_KEYS: [&str; 2] = ["h2c", "redirect_to_https"];
 
 impl<'a> Reader<'a> {
@@ -175,8 +175,8 @@ fn permissions(entry: &Entry<'_>) -> Option<u32> {
     mode
 }
 
-/// Reports an address that is bound twice. Two sockets on one address would share its connections
-/// at random (`SO_REUSEPORT`).
+/// Reports an address that is bound twice. The kernel would distribute its connections at random
+/// between the two sockets (`SO_REUSEPORT`).
 fn once(element: &Entry<'_>, bind: &BindAddress, bound: &mut Bound) {
     let any_port = match bind {
         BindAddress::Tcp(address) => address.port() == 0,

@@ -1,4 +1,4 @@
-//! `[frontend.NAME]`: where clients connect, and the rules for their requests.
+//! `[frontend.NAME]`: addresses for clients to connect to, and the rules for their requests.
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -18,7 +18,7 @@ use crate::config::{
 
 const MODES: [(&str, Mode); 2] = [("http", Mode::Http), ("tcp", Mode::Tcp)];
 
-/// Keys that need HTTP requests.
+/// Keys that apply only to a frontend with HTTP.
 const HTTP_KEYS: [&str; 7] = [
     "forwarded",
     "hsts",
@@ -29,10 +29,11 @@ const HTTP_KEYS: [&str; 7] = [
     "max_headers",
 ];
 
-/// Number of concurrent streams. With fewer than one there are none, and each takes memory.
+/// Number of concurrent streams. A client needs at least one, and each stream uses memory.
 const STREAMS: RangeInclusive<u64> = 1..=10_000;
 
-/// Range of `max_age`. Zero makes browsers forget it; their preload lists ask for two years.
+/// Range of `max_age`. Zero makes browsers forget the rule; the browsers' preload lists require two
+/// years.
 const HSTS_AGE: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(10 * 365 * 24);
 
 impl<'a> Reader<'a> {

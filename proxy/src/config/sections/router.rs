@@ -1,5 +1,5 @@
-//! `[frontend.NAME.router]`, one table or a list of them: plugins, their own configuration, and
-//! their limits.
+//! `[frontend.NAME.router]`, one table or a list of them: plugins, their configuration, and their
+//! limits.
 
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -13,33 +13,35 @@ use crate::config::{
     OnFault, PluginSource, Stage, json,
 };
 
-/// Range of the deadline of a decision. While a plugin runs, its worker does nothing else, so no
-/// decision may take long.
+/// Range of the deadline of a decision. While a plugin runs, its worker does nothing else, so
+/// decisions must be short.
 const DEADLINE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_mins(1);
 
-/// Range of the deadline for instantiation and configuration, which run off the worker threads if
+/// Range of the deadline for instantiation and configuration. Both run off the worker threads if
 /// they take long.
 const CONFIGURE_DEADLINE: RangeInclusive<Duration> =
     Duration::from_millis(1)..=Duration::from_mins(10);
 
-/// Memory of an instance: from one page of WebAssembly to all that 32 bits can address.
+/// Memory of an instance: from one page of WebAssembly to all that a 32-bit address can reach.
 const MEMORY: RangeInclusive<u64> = 64 << 10..=4 << 30;
 
-/// Memory that a call can make the host allocate. With less, not even one head could be read.
+/// Memory that a call can make the host allocate. With less than the minimum, a plugin could not
+/// read even one head.
 const HOST_MEMORY: RangeInclusive<u64> = 64 << 10..=1 << 30;
 
-/// Memory of matchers: from space for about ten thousand entries to the most that a process would
+/// Memory of matchers: from space for about ten thousand entries to the most that a process can
 /// spare for lists.
 const QUESTIONS: RangeInclusive<u64> = 1 << 20..=4 << 30;
 
-/// Number of faults. With zero, no version could serve.
+/// Number of faults. With zero, no version could be in service.
 const MAX_FAULTS: RangeInclusive<u64> = 1..=1_000_000;
 
 /// Size of a response, which is kept in memory as a whole.
 const RESPONSE: RangeInclusive<u64> = 0..=16 << 20;
 
 impl<'a> Reader<'a> {
-    /// Reads the stages up to the first that is wrong, so that positions match the file.
+    /// Reads the stages. Returns those before the first invalid one, so that their positions match
+    /// the file.
     pub(super) fn router(&self, entry: &Entry<'a>, has_default_backend: bool) -> Vec<Stage> {
         let elements = entry.one_or_many();
         if elements.is_empty() {
@@ -53,7 +55,7 @@ impl<'a> Reader<'a> {
         let mut names = Vec::new();
         let stages = elements.iter().take(MAX_STAGES);
         let stages = stages.map(|element| self.stage(element, has_default_backend, &mut names));
-        // Read all of them, because each can contain mistakes.
+        // Read all stages, so that the mistakes in each of them are reported.
         let stages: Vec<_> = stages.collect();
         stages.into_iter().map_while(|stage| stage).collect()
     }

@@ -10,21 +10,21 @@ use crate::config::hints::Section;
 use crate::config::reader::{Entry, Table};
 use crate::config::{MediaRange, Mode, Routing, RoutingBody, TooLarge};
 
-/// Keys that need HTTP requests.
+/// Keys that apply only to a frontend with HTTP.
 const HTTP_KEYS: [&str; 2] = ["body", "explain_header"];
 
-/// Range of the number of router calls per request. Each can take as long as the first.
+/// Range of the number of router calls for one request. Each call can take as long as the first.
 const ATTEMPTS: RangeInclusive<u32> = 1..=8;
 
 /// Range of the size of a body's prefix. The prefixes of all waiting requests are kept in memory.
 const BODY_SIZE: RangeInclusive<u64> = 1..=1 << 20;
 
-/// Range of the wait for a body. Without a wait there would be no body to look at; while it lasts,
-/// nothing is sent to a server.
+/// Range of the wait for a body. With a wait of zero, the router would have no body to read. During
+/// the wait, nothing is sent to a server.
 const BODY_WAIT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_mins(1);
 
-/// Fields that frame the message or control the connection. Only the sender of the message may set
-/// them.
+/// Fields that frame the message or control the connection. Only the sender of the message can set
+/// them correctly.
 const FRAMING: [HeaderName; 6] = [
     header::CONNECTION,
     header::CONTENT_LENGTH,

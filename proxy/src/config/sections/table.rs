@@ -7,7 +7,7 @@ use crate::config::hints::Section;
 use crate::config::reader::Entry;
 use crate::config::{DEFAULT_TABLE_SIZE, Table, TableFormat, TableValues};
 
-/// Size of a table's file, which is in memory as a whole while it is read.
+/// Size of a table's file. The whole file is in memory while it is read.
 const FILE_SIZE: RangeInclusive<u64> = 1024..=1 << 30;
 
 const VALUES: [(&str, TableValues); 2] = [

@@ -19,7 +19,7 @@ const VERIFY: [(&str, bool); 2] = [("required", true), ("optional", false)];
 
 const CERTIFICATE_KEYS: [&str; 3] = ["certificate", "key", "ocsp"];
 
-/// Longest protocol name (RFC 7301, section 3.1: the length is one byte).
+/// Longest protocol name. Its length is one byte (RFC 7301, section 3.1).
 const MAX_PROTOCOL: usize = 255;
 
 impl<'a> Reader<'a> {
@@ -148,7 +148,7 @@ impl<'a> Reader<'a> {
             })
         });
         if !has_certificate {
-            // Marks them as known, so that they are not reported as unknown keys.
+            // Take these keys, so that they are not reported as unknown.
             let _ = (table.take("certificate"), table.take("key"));
         }
         let tls = ServerTls {
@@ -228,7 +228,7 @@ fn dns_names(entry: &Entry<'_>) -> Vec<String> {
     elements.iter().filter_map(read).collect()
 }
 
-/// Reads contact URLs; `mailto:` can be left out.
+/// Reads contact URLs. If the scheme is missing, `mailto:` is assumed.
 fn contacts(entry: &Entry<'_>) -> Vec<String> {
     let read = |element: &Entry<'_>| {
         let text = element.text("admin@example.org")?;

@@ -1,4 +1,4 @@
-//! Tests of `[backend.NAME]`: every key, and values that depend on each other.
+//! Tests of `[backend.NAME]`: every key, and values that depend on one another.
 
 use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use crate::config::{
     Statuses,
 };
 
-/// Parses a backend with one server and these lines.
+/// Parses a backend that has one server and these lines.
 fn backend(lines: &str) -> Backend {
     let (config, _) = read(&text(lines));
     config.backends.into_iter().next().unwrap()

@@ -1,7 +1,8 @@
-//! Examples of configuration in the book and the README: each is one that the proxy reads.
+//! Checks that the proxy accepts every example configuration in the book and the README.
 //!
-//! An example can leave out what it is not about: the test adds backends that are only named, an
-//! address for a frontend without one, and a frontend for the settings of a router.
+//! An example can leave out parts that it does not explain. The test then adds them: backends that
+//! are only named, an address for a frontend without one, and a frontend for the settings of a
+//! router.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -27,11 +28,11 @@ fn examples_are_configurations() {
             }
         }
     }
-    // Fails if the examples are written in a way that this test does not see.
+    // Fails if a new way of writing the examples hides them from this test.
     assert!(found > 40, "only {found} examples");
 }
 
-/// Returns the README and the pages of the book that have configurations.
+/// Returns the README and the pages of the book, except [`OTHERS`].
 fn documents() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut found = vec![root.join("README.md")];
@@ -56,9 +57,9 @@ fn examples(text: &str) -> impl Iterator<Item = &str> {
     blocks.filter_map(|rest| Some(rest.split_once('\n')?.1.split_once("\n```")?.0))
 }
 
-/// Adds what an example leaves out.
+/// Adds the parts that an example leaves out.
 fn complete(mut example: Table, file: &Path) -> String {
-    // Settings of a frontend alone.
+    // Move keys of a frontend that stand at the top of the example into a frontend.
     let mut frontend = Table::new();
     for key in [
         "router",
@@ -83,7 +84,8 @@ fn complete(mut example: Table, file: &Path) -> String {
         let bind = || Value::String("127.0.0.1:80".to_owned());
         frontend.entry("bind").or_insert_with(bind);
         if let Some(Value::Table(router)) = frontend.get_mut("router") {
-            // A page about a plugin.
+            // On a page about a plugin, the examples can leave out the plugin's name, which is the
+            // page's name.
             let name = file.file_stem().unwrap().to_str().unwrap();
             let plugin = || Value::String(name.to_owned());
             router.entry("plugin").or_insert_with(plugin);
@@ -115,7 +117,7 @@ fn table<'a>(parent: &'a mut Table, key: &str) -> &'a mut Table {
     value.as_table_mut().unwrap()
 }
 
-/// Collects the backends that are named, and those that are there without a server.
+/// Collects the names of all backends that the example refers to or defines.
 fn collect_backends(value: &Value, found: &mut BTreeSet<String>) {
     match value {
         Value::Table(entries) => {
@@ -140,7 +142,7 @@ fn collect_backends(value: &Value, found: &mut BTreeSet<String>) {
     }
 }
 
-/// Returns the `[tls.NAME]` that the binds of all frontends name.
+/// Returns the name of each `[tls.NAME]` that a bind refers to.
 fn named_tls(example: &Table) -> BTreeSet<String> {
     let frontends = example["frontend"].as_table().unwrap();
     let binds = frontends.values().map(|frontend| &frontend["bind"]);

@@ -10,7 +10,7 @@ fn servers(name: &str, text: &str) -> Vec<Server> {
     servers_file(&Path::new("etc").join(name), text.to_owned()).unwrap()
 }
 
-/// Returns the errors as text.
+/// Parses an invalid servers file and returns its errors as text.
 fn refused(name: &str, text: &str) -> String {
     let errors = servers_file(Path::new(name), text.to_owned()).unwrap_err();
     errors.to_string()
@@ -115,7 +115,7 @@ fn mistakes_are_reported_at_their_position() {
     assert!(toml.contains("duplicate key `a`") && toml.contains("s.toml:2"));
 }
 
-/// Checks that neither format panics.
+/// Parses `text` in both formats; neither may panic.
 fn survive(text: &str) {
     for name in ["s.json", "s.toml"] {
         if let Err(errors) = servers_file(Path::new(name), text.to_owned()) {

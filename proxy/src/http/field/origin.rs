@@ -10,7 +10,7 @@ use super::FieldKind;
 /// Length of the shortest name.
 pub(super) const MIN_LENGTH: usize = 8;
 
-/// Classifies names on the list, and names that look the same to servers with CGI variables.
+/// Classifies names on the list, and names that become the same CGI variable as one of them.
 ///
 /// `name` is a token that is not the name of a one-name kind.
 #[inline(never)]
@@ -53,7 +53,7 @@ fn is_x_forwarded(name: &[u8]) -> bool {
     resembles(start, b"x-forwarded") && !end.is_some_and(u8::is_ascii_alphanumeric)
 }
 
-/// Returns whether a server that names CGI variables after fields takes `name` for `lower`.
+/// Returns whether a server that names CGI variables after fields reads `name` as `lower`.
 ///
 /// RFC 3875, section 4.1.18, replaces `-` by `_`. Some servers (lighttpd) replace everything except
 /// letters and digits.
@@ -143,7 +143,7 @@ mod tests {
     }
 
     proptest! {
-        /// No spelling that a server takes for a name on the list evades the list.
+        /// No spelling that a server reads as a name on the list evades the list.
         #[test]
         fn no_spelling_evades_the_list(
             index in 0..NAMES.len() + 3,

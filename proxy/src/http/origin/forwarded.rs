@@ -102,7 +102,7 @@ impl<'a> Iterator for Split<'a> {
         let mut is_quoted = false;
         for (at, &byte) in text.iter().enumerate().rev() {
             if byte == b'"' {
-                // Scanning from the right meets a quote before the backslashes that escape it.
+                // The scan from the right reaches a quote before the backslashes that escape it.
                 let before = text[..at].iter().rev();
                 let backslashes = before.take_while(|&&byte| byte == b'\\').count();
                 is_quoted = !is_quoted || backslashes % 2 == 1;

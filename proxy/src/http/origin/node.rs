@@ -23,8 +23,8 @@ pub(super) fn address(text: &[u8]) -> Option<IpAddr> {
     }
 }
 
-/// Parses an IPv6 address. Ignores a zone (RFC 4007, section 11), which means something only to its
-/// writer.
+/// Parses an IPv6 address. Ignores a zone (RFC 4007, section 11), which has a meaning only on the
+/// host that wrote it.
 fn v6(text: &str) -> Option<IpAddr> {
     let address = match text.split_once('%') {
         None => text,

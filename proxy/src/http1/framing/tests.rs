@@ -1,4 +1,4 @@
-//! The framing that follows from the fields.
+//! The framing that the fields declare.
 
 use super::*;
 

@@ -307,7 +307,8 @@ fn limits() {
     assert_eq!(found, Err(RequestError::TooManyFields));
 }
 
-/// Empty lines are skipped at once, so no number of them is scanned twice.
+/// Empty lines are skipped as soon as they are complete, so none is scanned twice, however many
+/// arrive.
 #[test]
 fn empty_lines_are_skipped() {
     let mut scan = Scan::default();
@@ -338,7 +339,7 @@ fn a_head_is_not_parsed_for_every_byte() {
     assert_eq!(due.count(), 1 + 4);
 }
 
-/// The log of a rejected request must not show the one before it.
+/// After a request is rejected, the log must not show the head of the request before it.
 #[test]
 fn a_head_after_an_error() {
     let mut head = RequestHead::default();

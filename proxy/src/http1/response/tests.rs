@@ -63,7 +63,7 @@ fn status_lines() {
     }
 }
 
-/// Checks the body, the declared body and whether the connection is kept.
+/// Checks the framing of the body, the declared framing, and whether the connection is kept alive.
 #[track_caller]
 fn check_body(method: &str, input: &str, expected: (BodyLength, BodyLength, Persistence)) {
     let input = format!("HTTP/1.1 {input}\r\n\r\n");

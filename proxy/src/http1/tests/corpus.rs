@@ -1,14 +1,16 @@
 //! Replays test inputs of other parsers, and request smuggling attacks.
 //!
-//! Each file is a table: name, their verdict, ours, the input, and the reason if the two differ.
-//! Requests without Host get one, so that a row fails for the reason that it tests.
+//! Each file is a table with these columns: name, the other parser's verdict ("theirs"), this
+//! parser's verdict ("ours"), the input, and the reason if the verdicts differ. Requests without
+//! Host get one, so that a row fails for the reason that it tests.
 //!
 //! httparse's rows are all inputs of its `tests/uri.rs` and `src/lib.rs` that are tested with the
 //! default configuration, each once. llhttp's rows are a selection of `test/request` and
-//! `test/response` in strict mode. Some inputs are shortened or completed with their last empty
-//! line. Fragments are removed where they are not the point. llhttp's verdicts are those of the
-//! revision that was read; later revisions are as strict about folded lines as this parser. In the
-//! smuggling table, "theirs" is a strict reading of RFC 9112, not another parser.
+//! `test/response` in strict mode. Some inputs are shortened, or completed with a missing last
+//! empty line. Fragments are removed from inputs that do not test them. llhttp's verdicts are those
+//! of the revision that the rows come from; later revisions are as strict about folded lines as
+//! this parser. In the smuggling table, "theirs" is a strict reading of RFC 9112, not another
+//! parser.
 //!
 //! Sources of inputs and verdicts: <https://github.com/nodejs/llhttp>,
 //! <https://github.com/seanmonstar/httparse>.
@@ -56,7 +58,7 @@ fn replay(table: &str, read: fn(&[u8], &[usize]) -> Outcome) {
         if found != ours {
             wrong.push(format!("{name}: {ours} due, found {found}: {whole:?}"));
         }
-        // If garbage without a line end does not arrive at once, the parser may wait for more.
+        // If garbage without a line end arrives byte by byte, the parser may wait for more.
         let in_bytes = verdict(&read(&input, &every)).to_owned();
         let may_wait = in_bytes == "partial" && !input.ends_with(b"\n");
         if in_bytes != ours && !may_wait {

@@ -1,8 +1,8 @@
 //! Compares this parser with hyper's server and client on generated messages: acceptance, framing
-//! and fields. A difference that no row of the tables names is a bug.
+//! and fields. A difference that no row of the tables explains is a bug.
 //!
-//! A row for a rejection excuses it whatever hyper does; the table tests check that nothing is
-//! rejected needlessly. Interim responses are not generated, because hyper's client hides them.
+//! A row that explains a rejection applies whatever hyper does; the table tests check that nothing
+//! is rejected needlessly. Interim responses are not generated, because hyper's client hides them.
 
 mod forwarding;
 mod peer;
@@ -17,13 +17,15 @@ use peer::{Seen, Side};
 
 /// An intended difference.
 struct Difference {
-    /// Returns whether this explains why the two differ. `text` is the input in lower case.
+    /// Returns whether this row explains why the two parsers differ. `text` is the input in lower
+    /// case.
     applies: fn(text: &str, ours: &Outcome, theirs: &Seen) -> bool,
     /// Reason why this parser is right.
     reason: &'static str,
 }
 
-/// A case that this parser rejects with that message although hyper accepts it or waits for more.
+/// Defines a row for inputs that this parser rejects with the message `$error`, although hyper
+/// accepts them or waits for more.
 macro_rules! stricter {
     ($error:literal, $reason:literal) => {
         Difference {
@@ -33,7 +35,7 @@ macro_rules! stricter {
     };
 }
 
-/// Differences in both directions.
+/// Differences in requests and in responses.
 const COMMON: &[Difference] = &[
     stricter!(
         "invalid chunk size",
@@ -152,8 +154,8 @@ fn same(ours: &Message, theirs: &peer::Whole) -> bool {
 /// names.
 ///
 /// Leaves out the fields that this parser rewrites: Host, which it takes from the target, and TE,
-/// of which it keeps what is forwarded. Also leaves out Content-Length, which hyper drops if there
-/// is a coding and which the body shows.
+/// which it reduces to the forwarded part. Also leaves out Content-Length: hyper drops it if there
+/// is a coding, and the comparison of bodies covers the length.
 fn sorted(lines: &Lines) -> Lines {
     let lower = |(name, value): &(Vec<u8>, Vec<u8>)| (name.to_ascii_lowercase(), value.clone());
     let mut lines: Lines = lines.iter().map(lower).collect();

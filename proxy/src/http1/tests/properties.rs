@@ -1,5 +1,5 @@
-//! Properties of every message: what is written parses to what was meant, splitting the input makes
-//! no difference, and no bytes make a parser panic.
+//! Properties of every message: a written message parses to the same message, splitting the input
+//! makes no difference, and no bytes make a parser panic.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -37,7 +37,7 @@ fn value() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn fields() -> impl Strategy<Value = Vec<(String, Vec<u8>)>> {
-    // Sometimes more lines than the parser keeps on the stack.
+    // Some messages have more lines than the parser keeps on the stack.
     vec((name(), value()), 0..80)
 }
 
@@ -113,7 +113,7 @@ fn with_framing(fields: &Fields, body: &Body) -> super::Lines {
     lines
 }
 
-/// Generates messages near the edges of the grammar, most of them wrong in one place.
+/// Generates messages near the edges of the grammar, most of them with one mistake.
 fn near_http() -> impl Strategy<Value = Vec<u8>> {
     let start = prop::sample::select(vec![
         "GET / HTTP/1.1\r\n",

@@ -48,7 +48,7 @@ fn same(found: &[u8], expected: &str) {
     assert_eq!(String::from_utf8_lossy(found), expected);
 }
 
-/// Checks the head that is written for `input` with its own framing.
+/// Checks the head that is written for `input` with the framing that `input` declares.
 #[track_caller]
 fn check(input: &str, with: &OutgoingRequest<'_>, expected: &str) {
     let (request, head) = request_head(input);

@@ -86,7 +86,7 @@ proptest! {
                 prop::collection::vec(any::<u8>(), 0..20_000),
             ], 0..12,
         ),
-        // Also larger than the window.
+        // Includes values larger than the window.
         enough in prop_oneof![0_usize..40_000, 0_usize..100_000],
         is_exact: bool,
         with_trailers: bool,

@@ -129,7 +129,7 @@ fn refused_requests() {
     check("GET /", &[("host", "a b")], TargetError::InvalidAuthority);
     check("GET *", &[("host", "a")], TargetError::InvalidTarget);
     check("CONNECT a.test:443", &[], TargetError::Connect);
-    // Either alone is enough, and both are allowed if they match.
+    // `:authority` or Host alone is enough, and both are allowed if they match.
     for (line, lines) in [
         ("GET /", &[("host", "a.test")][..]),
         ("GET http://a.test/", &[("host", "A.test")]),

@@ -1,8 +1,8 @@
-//! Compiled code on disk, so that a start need not compile again.
+//! Compiled code on disk, so that a plugin need not be compiled at every start.
 //!
 //! The contents of these files are run as machine code. Therefore no other user may be able to
-//! write to the directory, and each file is checked against its digest. A doubtful file is treated
-//! as absent. Used by `load`; handles files, not components.
+//! write to the directory, and each file is checked against its digest. A file that fails a check
+//! is treated as absent. Used by `load`; handles files, not components.
 
 use std::fs::{self, DirBuilder, File};
 use std::hash::{Hash, Hasher};
@@ -15,14 +15,15 @@ use nix::unistd::geteuid;
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 
-/// First bytes of a file: magic number and version of the layout.
+/// First bytes of a cache file: magic number and version of the layout.
 const MAGIC: &[u8; 8] = b"PTSMAN\0\x01";
 
 const DIGEST: usize = 32;
 
 const EXTENSION: &str = "compiled";
 
-/// Name prefix of files that are being written. A killed process leaves its file behind.
+/// Name prefix of files that are still being written. A process that is killed while writing leaves
+/// such a file behind.
 const UNFINISHED: &str = ".tmp";
 
 /// Default size limit of the directory: about fifty plugins in Python, or thousands in Rust.
@@ -35,11 +36,12 @@ pub struct CompiledCache {
     max_bytes: u64,
 }
 
-/// Error from opening the directory. The proxy works without one: log the error and continue.
+/// Error from opening the cache directory. The proxy works without a cache: log the error and
+/// continue.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CacheError {
-    /// The directory does not exist and cannot be created, or cannot be examined.
+    /// The directory does not exist and cannot be created, or its metadata cannot be read.
     #[error("cannot use the directory {} for compiled plugins", .0.display())]
     Io(PathBuf, #[source] io::Error),
     /// The path exists but is not a directory.
@@ -73,7 +75,7 @@ impl Key {
     /// Returns the key of a plugin's code.
     ///
     /// `source` is the SHA-256 of the plugin's file in hex; `compiler` is everything else that the
-    /// code depends on.
+    /// code depends on, such as the compiler's version and settings.
     pub(in crate::plugin) fn new(source: &str, compiler: &impl Hash) -> Key {
         let mut hasher = DigestHasher(Sha256::new());
         MAGIC.hash(&mut hasher);
@@ -154,7 +156,8 @@ impl CompiledCache {
         self
     }
 
-    /// Returns the directory for a process that root starts and that then switches to `user`.
+    /// Returns the cache directory for a process that is started by root and then switches to
+    /// `user`.
     ///
     /// Each user has a separate directory, since a process must not run code that another user
     /// could have written.
@@ -162,8 +165,7 @@ impl CompiledCache {
         format!("/var/cache/pointsman-{user}").into()
     }
 
-    /// Returns whether a file of this name is an entry of the directory, finished or still being
-    /// written.
+    /// Returns whether `path` names a cache entry, finished or still being written.
     pub fn is_entry(path: &Path) -> bool {
         let name = path.file_name().unwrap_or_default().as_encoded_bytes();
         path.extension()
@@ -171,8 +173,9 @@ impl CompiledCache {
             || name.starts_with(UNFINISHED.as_bytes())
     }
 
-    /// Returns `/var/cache/pointsman` for root, and for other users `pointsman` in
-    /// `$XDG_CACHE_HOME` or in `~/.cache`. None if neither is known.
+    /// Returns the default cache directory: `/var/cache/pointsman` for root; for other users,
+    /// `pointsman` in `$XDG_CACHE_HOME` or in `~/.cache`. Returns None if neither variable is set
+    /// to an absolute path.
     pub fn default_directory() -> Option<PathBuf> {
         if geteuid().is_root() {
             return Some("/var/cache/pointsman".into());
@@ -192,7 +195,8 @@ impl CompiledCache {
         &self.directory
     }
 
-    /// Returns the code stored under `key`; None if there is none, or none that can be trusted.
+    /// Returns the code stored under `key`; None if there is none, or if it is damaged or cannot be
+    /// read.
     pub(in crate::plugin) fn load(&self, key: &Key) -> Option<Vec<u8>> {
         let path = self.path(key);
         let code = match Entry::open(&path).and_then(|entry| entry.read()) {
@@ -207,8 +211,8 @@ impl CompiledCache {
                 return None;
             }
         };
-        // The modification time orders eviction. If it cannot be set, the file is only evicted
-        // sooner.
+        // Eviction goes by modification time. If the time cannot be set, the only effect is that
+        // the file is evicted sooner.
         if let Err(error) = File::open(&path).and_then(|file| file.set_modified(SystemTime::now()))
         {
             tracing::debug!(path = %path.display(), %error, "cannot set the modification time of a compiled plugin");
@@ -223,8 +227,8 @@ impl CompiledCache {
 
     /// Stores `code` under `key`.
     ///
-    /// The file is written completely and then renamed, so that no reader sees half a file and no
-    /// mapped file changes.
+    /// The file is written completely and then renamed. So no reader sees a partial file, and an
+    /// existing file is never modified in place.
     pub(in crate::plugin) fn store(&self, key: &Key, code: &[u8]) {
         let path = self.path(key);
         if let Err(error) = self.write(&path, code) {
@@ -249,8 +253,8 @@ impl CompiledCache {
         Ok(())
     }
 
-    /// Removes the least recently used files until the total is within the limit; never removes
-    /// `keep`.
+    /// Removes the least recently used files until their total size is within the limit; never
+    /// removes `keep`.
     fn evict(&self, keep: &Path) -> io::Result<()> {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
@@ -304,7 +308,7 @@ impl Entry {
     }
 }
 
-/// Returns the code in a file's bytes, if it matches its digest.
+/// Returns the code contained in a cache file; None if it does not match its digest.
 fn verify(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
     let rest = bytes.strip_prefix(MAGIC)?;
     let (digest, code) = rest.split_at_checked(DIGEST)?;
@@ -401,15 +405,15 @@ mod tests {
             let file = File::open(cache.path(key)).unwrap();
             file.set_modified(SystemTime::UNIX_EPOCH + day).unwrap();
         }
-        // Use the first one, so that the second is the oldest.
+        // Use the first entry, so that the second becomes the least recently used.
         assert!(cache.load(&keys[0]).is_some());
         cache.store(&keys[2], &[0; 100]);
         assert!(cache.load(&keys[1]).is_none());
         assert!(cache.load(&keys[0]).is_some());
         assert!(cache.load(&keys[2]).is_some());
-        // Left by a process that was killed.
+        // A file as left by a process that was killed while writing.
         fs::write(cache.directory().join(".tmpAbCdEf"), [0; 100]).unwrap();
-        // Larger than the limit: it alone is kept.
+        // Larger than the limit: all other files are removed, but this one is kept.
         let large = Key::new("source", &3);
         cache.store(&large, &[0; 1000]);
         assert!(cache.load(&large).is_some());

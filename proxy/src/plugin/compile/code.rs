@@ -11,11 +11,11 @@ pub(super) fn compile(file: &[u8]) -> Result<Vec<u8>, CompileError> {
     let component =
         encode::component(file).map_err(|error| CompileError::Refused(error.to_string()))?;
     let compiled = || {
-        // A separate engine. An engine keeps its working memory until it is dropped: after
-        // compiling a Python plugin, some 30 MB per thread.
+        // Use a separate engine. An engine keeps its working memory until it is dropped: some 30 MB
+        // per thread after compiling a Python plugin.
         let mut config = config(EngineLimits { instances: 1 });
-        // This engine runs nothing. The pooling allocator would reserve address space that counts
-        // against the memory limit. The code is the same.
+        // This engine only compiles. The pooling allocator would reserve address space that counts
+        // against the memory limit, and the compiled code is the same without it.
         config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
         let engine = wasmtime::Engine::new(&config)?;
         engine.precompile_component(&component)

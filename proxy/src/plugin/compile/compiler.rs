@@ -7,12 +7,12 @@ use super::error::CompileError;
 use super::limits::CompileLimits;
 use super::process;
 
-/// Where files are compiled.
+/// Process in which files are compiled.
 #[derive(Debug, Clone, Copy)]
 pub enum Compiler {
-    /// In this process, without limits: for tests, whose files are trusted.
+    /// This process, without limits: for tests, whose files are trusted.
     InProcess,
-    /// In a separate process within these limits. The process runs this program with this command,
+    /// A separate process within these limits. It runs this program with the given subcommand,
     /// which calls [`work`](super::work::work).
     Subprocess(&'static str, CompileLimits),
 }

@@ -1,7 +1,7 @@
 //! Turns a file's bytes into a component.
 //!
 //! A component is returned unchanged. A core module that carries its world in a custom section, as
-//! wit-bindgen writes it, is encoded as a component. Everything else is an error that says what the
+//! wit-bindgen writes it, is encoded as a component. For any other input, the error says what the
 //! file is. Called by `code`, and for snapshots.
 
 use std::borrow::Cow;
@@ -30,12 +30,12 @@ pub(in crate::plugin) enum EncodeError {
     /// The file is broken or truncated.
     #[error("the file is damaged: {0}")]
     Malformed(String),
-    /// A core module without metadata that says what world it is for.
+    /// The file is a core module without metadata that names its world.
     #[error(
         "the file is a core module without component-type metadata: build it with wit-bindgen or an SDK, or make it a component: `pointsman plugin build FILE --output PLUGIN`"
     )]
     NoMetadata,
-    /// A core module that was built for WASI 0.1.
+    /// The file is a core module that was built for WASI 0.1.
     #[error(
         "the file is a core module that imports wasi_snapshot_preview1: build it for wasm32-wasip2 or wasm32-unknown-unknown, or let `pointsman plugin build FILE --output PLUGIN` make it a component with the adapter to WASI 0.2"
     )]

@@ -1,4 +1,4 @@
-//! Compile errors, and how the compiler's process reports them to its parent.
+//! Compile errors, and how the compiler process reports them to its parent.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
@@ -7,7 +7,7 @@ use nix::libc;
 
 use super::limits::CompileLimits;
 
-/// Exit codes of the compiler's process.
+/// Exit codes of the compiler process.
 const REFUSED: u8 = 1;
 const FAILED: u8 = 2;
 const OUT_OF_MEMORY: u8 = 3;
@@ -15,11 +15,11 @@ const OUT_OF_MEMORY: u8 = 3;
 /// Exit code of a Rust program that panicked.
 const PANICKED: i32 = 101;
 
-/// Start of the message on standard error with which a Rust program aborts when an allocation
-/// fails.
+/// Start of the message that a Rust program writes to standard error when an allocation fails,
+/// before it aborts.
 const ALLOCATION_FAILED: &str = "memory allocation of ";
 
-/// Signals that a program raises by its own fault.
+/// Signals that indicate a crash of the program itself.
 const CRASHES: [i32; 6] = [
     libc::SIGABRT,
     libc::SIGBUS,
@@ -33,7 +33,7 @@ const CRASHES: [i32; 6] = [
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CompileError {
-    /// The file is not a valid component, nor a module that can be encoded as one.
+    /// The file is neither a valid component nor a module that can be encoded as one.
     #[error("{0}")]
     Refused(String),
     /// Compiling takes more memory than the limit, in MiB.
@@ -49,7 +49,7 @@ pub enum CompileError {
     /// The file triggers a bug in the compiler.
     #[error("the compiler crashes on the file: {0}")]
     Crashed(String),
-    /// The compiler failed for a reason other than the file.
+    /// The compiler failed for a reason unrelated to the file.
     #[error("the file could not be compiled this time: {0}")]
     Failed(String),
 }
@@ -60,7 +60,7 @@ impl CompileError {
         matches!(self, CompileError::Failed(_))
     }
 
-    /// Returns the exit code with which the compiler's process reports this error.
+    /// Returns the exit code with which the compiler process reports this error.
     pub(super) fn exit_code(&self) -> u8 {
         match self {
             CompileError::Refused(_) => REFUSED,

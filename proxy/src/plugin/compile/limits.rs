@@ -1,4 +1,4 @@
-//! Limits on one compiler, and the arguments that pass them to its process.
+//! Limits on one compiler, and the command-line arguments that pass them to its process.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub struct CompileLimits {
     ///
     /// Default 1 GiB.
     pub memory: u64,
-    /// Maximum processor time of all its threads together, rounded up to whole seconds.
+    /// Maximum total processor time of the compiler's threads, rounded up to whole seconds.
     ///
     /// Default 2 min.
     pub time: Duration,
@@ -34,8 +34,8 @@ impl CompileLimits {
         self.time.as_secs().saturating_add(rest).max(1)
     }
 
-    /// Returns the command-line flags that pass the limits to [`work`](super::work::work)'s
-    /// command.
+    /// Returns the command-line flags that pass the limits to the subcommand that calls
+    /// [`work`](super::work::work).
     pub(super) fn arguments(self) -> [String; 2] {
         [
             format!("--memory={}", self.memory),
@@ -44,18 +44,18 @@ impl CompileLimits {
     }
 }
 
-/// Scheduling priority of a compiler's process.
+/// Scheduling priority of a compiler process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Priority {
     /// `SCHED_IDLE`: runs only when nothing else wants the processor.
     Idle,
-    /// The same as that of the thread that started it.
+    /// The priority of the thread that started the compiler.
     Inherited,
 }
 
 impl Priority {
-    /// Returns the command-line flags that pass the priority to [`work`](super::work::work)'s
-    /// command.
+    /// Returns the command-line flags that pass the priority to the subcommand that calls
+    /// [`work`](super::work::work).
     pub(super) fn arguments(self) -> &'static [&'static str] {
         match self {
             Priority::Idle => &["--idle"],

@@ -1,8 +1,9 @@
 //! Compiler processes, from the parent's side.
 //!
-//! Owns how many there are, how long they may live, and with what priority they run. A compiler
-//! starts with the lowest priority. If a busy machine leaves it no time, it is started once more
-//! with the priority of the calling thread, so that plugins can be replaced on a busy machine, too.
+//! Limits the number of compilers and their run time, and sets their priority. A compiler starts
+//! with the lowest priority. If it gets too little processor time on a busy machine, it is killed
+//! and started once more with the priority of the calling thread, so that plugins can still be
+//! replaced.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
@@ -36,15 +37,15 @@ const MAX_THREADS: usize = 8;
 /// Environment variable that sets the number of threads.
 const THREADS: &str = "RAYON_NUM_THREADS";
 
-/// Interval at which to check how much processor time a compiler of the lowest priority gets.
+/// Interval between checks of how much processor time an idle-priority compiler gets.
 const STARVATION_CHECK: Duration = Duration::from_secs(2);
 
 /// Divisor of one core's time: a compiler that gets less than this fraction is starving.
 const STARVING: u32 = 10;
 
-/// Wall-clock limit of a compiler, as a multiple of its processor time limit. Normally a busy
-/// machine does not reach it: an idle-priority compiler that gets less than a tenth of a core is
-/// restarted.
+/// Wall-clock limit of a compiler, as a multiple of its processor time limit. Normally no compiler
+/// reaches it, even on a busy machine: an idle-priority compiler that gets less than a tenth of a
+/// core is restarted.
 const WALL: u32 = 10;
 
 /// Maximum number of bytes read from a compiler's standard error.
@@ -100,7 +101,7 @@ impl Drop for Slot {
     }
 }
 
-/// Result of a compiler that has ended.
+/// Result of a compiler process that has exited.
 struct Ended {
     status: ExitStatus,
     stopped: Option<Stopped>,
@@ -115,7 +116,7 @@ enum Stopped {
     Late,
 }
 
-/// Runs one compiler to its end.
+/// Runs one compiler process until it exits.
 fn run(
     command: &str,
     limits: CompileLimits,
@@ -173,7 +174,7 @@ fn start(command: &str, limits: CompileLimits, priority: Priority) -> io::Result
         .env_clear()
         .env(THREADS, threads.to_string())
         .current_dir("/")
-        // A separate process group, so that signals from the terminal reach only the proxy.
+        // Use a separate process group, so that signals from the terminal reach only the proxy.
         .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -181,7 +182,7 @@ fn start(command: &str, limits: CompileLimits, priority: Priority) -> io::Result
     exclusive(|| process.spawn())
 }
 
-/// Waits for a compiler to end, but does not reap it, so that no other process can get its id.
+/// Waits for a compiler to exit without reaping it, so that its process ID cannot be reused yet.
 fn wait(pid: Pid) -> io::Result<()> {
     let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
     loop {
@@ -195,8 +196,8 @@ fn wait(pid: Pid) -> io::Result<()> {
 
 /// Kills a compiler that exceeds the wall-clock limit or gets too little processor time.
 ///
-/// Returns when the compiler is killed or the other end of `end` is dropped. The compiler must not
-/// be reaped before this returns.
+/// Returns when the compiler has been killed or the sender paired with `end` is dropped. The
+/// compiler must not be reaped before this function returns.
 fn watch(
     pid: Pid,
     limits: CompileLimits,
@@ -217,7 +218,7 @@ fn watch(
         let stopped = if wait == left {
             Stopped::Late
         } else {
-            // The time is unknown: only the deadline applies.
+            // The processor time is unknown, so only the deadline applies.
             let Some(now) = processor_time(pid) else {
                 continue;
             };
@@ -248,7 +249,7 @@ mod tests {
         thread::scope(|scope| {
             let (taken, is_taken) = mpsc::channel();
             scope.spawn(move || taken.send(Slot::take()));
-            // However long it waits, it gets no slot.
+            // All slots are taken, so the thread gets none within this time.
             let wait = Duration::from_millis(200);
             assert!(is_taken.recv_timeout(wait).is_err());
             slots.pop();

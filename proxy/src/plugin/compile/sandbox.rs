@@ -1,8 +1,9 @@
-//! Drops rights of the compiler's process before it reads an untrusted file.
+//! Restricts the compiler process before it reads an untrusted file.
 //!
-//! Privileges: root, capabilities, and every way to regain them. Limits: memory, time, and no
-//! further descriptor, hence neither files nor network. System calls: only those that a compiler
-//! needs, if the kernel has seccomp. Called by `work`, before other threads start.
+//! Privileges: drops root and all capabilities, and rules out regaining them. Limits: bounds memory
+//! and time, and forbids opening descriptors, hence files and network connections. System calls:
+//! allows only those that a compiler needs, if the kernel has seccomp. Called by `work`, before
+//! other threads start.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -18,17 +19,17 @@ use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new
 use super::limits::{CompileLimits, Priority};
 use super::system_calls;
 
-/// User that a compiler started by root switches to: the kernel's `nobody`.
+/// User of a compiler that was started by root: the kernel's `nobody`.
 const NOBODY: u32 = 65_534;
 
 /// Setting that makes the kernel kill the compiler rather than the proxy when memory runs out: see
 /// proc(5).
 const OOM_SCORE: (&str, &str) = ("/proc/self/oom_score_adj", "1000");
 
-/// Directory that lists a process's open descriptors.
+/// Directory that lists the process's open descriptors.
 const DESCRIPTORS: &str = "/proc/self/fd";
 
-/// Seconds of processor time between the signal that the time is up and the kill.
+/// Seconds of processor time from the signal that reports the time limit to the kill.
 const GRACE: u64 = 5;
 
 /// Reasons why the process could not enter the sandbox.
@@ -39,30 +40,32 @@ pub(super) enum SandboxError {
         "the compiler must not run as root, and it cannot change to user {NOBODY}: run the proxy as another user"
     )]
     Root(#[source] io::Error),
-    /// The system refused another step.
+    /// The system refused a step other than the change of user.
     #[error("cannot {0}")]
     Refused(&'static str, #[source] io::Error),
 }
 
-/// Drops everything that a compiler does not need.
+/// Drops every right that a compiler does not need.
 ///
-/// Returns a description of the protection that the system does not offer, if any.
+/// Returns a description of the protection that the system lacks, if any.
 pub(super) fn enter(
     limits: CompileLimits,
     priority: Priority,
 ) -> Result<Option<String>, SandboxError> {
-    // Otherwise its name would be that of the link it was started through (`exe`).
+    // Otherwise the process name would be `exe`, the link through which it was started.
     let _ = rustix::thread::set_name(c"pointsman");
-    // If this is not allowed, the kernel chooses by size, which has the same effect.
+    // If writing this is not allowed, the kernel chooses its victim by size, which has the same
+    // effect.
     let _ = std::fs::write(OOM_SCORE.0, OOM_SCORE.1);
     if priority == Priority::Idle {
-        // Otherwise it keeps its parent's priority.
+        // Otherwise the compiler keeps its parent's priority.
         be_idle();
     }
     close_others().map_err(|error| SandboxError::Refused("close inherited descriptors", error))?;
     drop_privileges()?;
-    // Set after the change of user, which resets it. Without the parent no one needs the code. If
-    // the parent is gone already, there is no file to read.
+    // Set this after the change of user, which resets it. The compiler is killed when its parent
+    // dies, since its result is then useless. If the parent is already dead, the compiler receives
+    // no file.
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| {
         SandboxError::Refused("arrange to end with the parent process", error.into())
     })?;
@@ -79,7 +82,7 @@ fn close_others() -> io::Result<()> {
         .filter(|descriptor| *descriptor > libc::STDERR_FILENO)
         .collect();
     for descriptor in open {
-        // The descriptor that listed the directory is closed already.
+        // Closing fails for the descriptor that listed the directory: it is already closed.
         let _ = nix::unistd::close(descriptor);
     }
     Ok(())
@@ -102,7 +105,7 @@ fn drop_privileges() -> Result<(), SandboxError> {
     };
     set_capabilities(None, none).map_err(refused("drop capabilities"))?;
     set_no_new_privs(true).map_err(refused("rule out new privileges"))?;
-    // Prevents other processes of that user from changing the code.
+    // Keeps other processes of the same user from tampering with this one.
     set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .map_err(refused("shut out other processes"))
 }
@@ -110,14 +113,14 @@ fn drop_privileges() -> Result<(), SandboxError> {
 fn set_limits(limits: CompileLimits) -> Result<(), SandboxError> {
     let seconds = limits.seconds();
     for (resource, soft, hard) in [
-        // Writable memory. Address space that is only reserved does not count.
+        // Limits writable memory. Address space that is only reserved does not count.
         (Resource::RLIMIT_DATA, limits.memory, limits.memory),
         (Resource::RLIMIT_CPU, seconds, seconds.saturating_add(GRACE)),
         (Resource::RLIMIT_CORE, 0, 0),
         (Resource::RLIMIT_FSIZE, 0, 0),
         (Resource::RLIMIT_MEMLOCK, 0, 0),
         (Resource::RLIMIT_MSGQUEUE, 0, 0),
-        // Descriptors that are open stay open.
+        // Forbids new descriptors; those already open stay open.
         (Resource::RLIMIT_NOFILE, 0, 0),
     ] {
         let limited = getrlimit(resource)
@@ -130,7 +133,7 @@ fn set_limits(limits: CompileLimits) -> Result<(), SandboxError> {
 fn be_idle() {
     let parameters = libc::sched_param { sched_priority: 0 };
     #[expect(unsafe_code, reason = "no dependency wraps this call")]
-    // SAFETY: it only reads the parameters, and only changes how this thread is scheduled.
+    // SAFETY: the call only reads the parameters, and changes only how this thread is scheduled.
     unsafe {
         libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters);
     }
@@ -148,8 +151,8 @@ mod tests {
     use rustix::io::Errno;
     use rustix::process::{getpid, test_kill_process};
 
-    /// Environment variable that is set in the process that enters the sandbox, which cannot be
-    /// left again.
+    /// Environment variable that marks the child process in which the test enters the sandbox. A
+    /// separate process is needed because the sandbox cannot be left.
     const INSIDE: &str = "POINTSMAN_TEST_INSIDE";
 
     #[test]

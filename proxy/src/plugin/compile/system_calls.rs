@@ -1,4 +1,5 @@
-//! System calls that a compiler may make: memory, threads, its three streams, and exit.
+//! System calls that a compiler may make: for memory, threads, its three standard streams, and
+//! exit.
 //!
 //! All others fail as on a kernel that does not have them. Used by `sandbox`.
 
@@ -10,7 +11,7 @@ use seccompiler::{
     SeccompRule,
 };
 
-/// Reasons why there is no filter.
+/// Reasons why the filter could not be installed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FilterError {
     /// Filters cannot be written for this processor.
@@ -59,18 +60,18 @@ fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
     let mut rules: BTreeMap<_, _> = ALLOWED.into_iter().map(|call| (call, Vec::new())).collect();
     let pid = u64::from(std::process::id());
     for (call, argument, mask, value) in [
-        // Own memory, as long as it is not made executable.
+        // Allows changing the protection of memory, unless it becomes executable.
         (libc::SYS_mprotect, 2, bits(libc::PROT_EXEC), 0),
-        // Threads, but not processes.
+        // Allows creating threads, but not processes.
         (
             libc::SYS_clone,
             0,
             bits(libc::CLONE_THREAD),
             bits(libc::CLONE_THREAD),
         ),
-        // Signals to itself, which abort uses.
+        // Allows signals to the process itself, which `abort` uses.
         (libc::SYS_tgkill, 0, u64::MAX, pid),
-        // Setting thread names.
+        // Allows setting thread names.
         (libc::SYS_prctl, 0, u64::MAX, bits(libc::PR_SET_NAME)),
     ] {
         rules.insert(
@@ -88,7 +89,7 @@ fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
     SeccompFilter::new(rules, absent, SeccompAction::Allow, architecture)?.try_into()
 }
 
-/// Returns the condition that these bits of an argument have this value.
+/// Returns a condition that is met if the selected bits of an argument have this value.
 fn masked(
     argument: u8,
     mask: u64,

@@ -1,23 +1,23 @@
 //! Configuration of wasmtime, the same for compiling and for running code.
 //!
-//! Owns what the process reserves for plugins. The limits of one plugin are in `run::limits`.
+//! Sets how much the process reserves for plugins. The limits of one plugin are in `run::limits`.
 
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
-/// Default of [`EngineLimits::instances`]: 64 workers, eight routers, and two versions (old and
-/// new).
+/// Default of [`EngineLimits::instances`]: enough for 64 workers, eight routers, and two versions
+/// (old and new) of each router.
 const DEFAULT_INSTANCES: u32 = 1024;
 
-/// Maximum number of memories, tables and core modules of one component. Components from Python
-/// have some 30 modules, those from JavaScript two memories.
+/// Maximum number of memories, tables and core modules of one component. Components built from
+/// Python have some 30 modules, and those built from JavaScript have two memories.
 const MAX_MEMORIES: u32 = 8;
 const MAX_TABLES: u32 = 64;
 const MAX_CORE_INSTANCES: u32 = 256;
 
-/// Maximum number of memories reserved for all instances, unless there are more instances than
-/// that: 32 TiB of address space, a quarter of a process's address space on common machines. If a
-/// reload needs more room for routers than there is, a second engine is created, and all plugins
-/// then move to it.
+/// Maximum number of memories reserved for all instances together, or one for each instance if that
+/// is more. These are 32 TiB of address space, a quarter of a process's address space on common
+/// machines. If a reload needs more instances than the pool has room for, a second engine is
+/// created, and all plugins then move to it.
 const MAX_SPARE_MEMORIES: u32 = 1 << 13;
 /// Number of tables reserved for each instance.
 const TABLES: u32 = 16;
@@ -31,8 +31,8 @@ pub(in crate::plugin) const MAX_TABLE_ELEMENTS: usize = 200_000;
 /// 1 MiB.
 pub(in crate::plugin) const MAX_INSTANCE_SIZE: usize = 8 << 20;
 
-/// Maximum size of a linear memory: the most that 32-bit WebAssembly can address. This reserves
-/// address space only; what an instance can use has a separate limit.
+/// Maximum size of a linear memory: the most that 32-bit WebAssembly can address. Only address
+/// space is reserved; a separate limit applies to the memory that an instance uses.
 const MAX_MEMORY: usize = 4 << 30;
 
 /// Bytes of a freed memory slot that are zeroed instead of returned to the kernel. This is cheaper
@@ -40,10 +40,10 @@ const MAX_MEMORY: usize = 4 << 30;
 const KEEP_RESIDENT: usize = 64 << 10;
 
 /// Number of free slots that keep the image of their last instance, ready for the next instance of
-/// the same component. More would keep the memory of versions that are gone.
+/// the same component. A higher number would retain memory of versions that no longer exist.
 const MAX_WARM_SLOTS: u32 = 4;
 
-/// Maximum stack of guest code, in bytes. A worker thread needs a larger stack.
+/// Maximum stack size of guest code, in bytes. A worker thread's stack must be larger.
 const MAX_STACK: usize = 512 << 10;
 
 /// Resources that the process reserves for plugins.
@@ -51,8 +51,8 @@ const MAX_STACK: usize = 512 << 10;
 pub struct EngineLimits {
     /// Maximum number of instances at one time, over all workers, routers and versions.
     ///
-    /// Default 1024. Each reserves 4 GiB of address space for each of its possible memories, but
-    /// uses no memory until it runs.
+    /// Default 1024. Each instance reserves 4 GiB of address space for each memory that it can
+    /// have, but uses no memory until it runs.
     pub instances: u32,
 }
 
@@ -64,8 +64,8 @@ impl Default for EngineLimits {
     }
 }
 
-/// Returns wasmtime's configuration. Compiled code fits all engines of one program on one machine,
-/// whatever the limits.
+/// Returns wasmtime's configuration. Code compiled with it runs on every engine of the same program
+/// on the same machine, whatever the limits.
 pub(in crate::plugin) fn config(limits: EngineLimits) -> Config {
     let instances = limits.instances.max(1);
     let all = |most: u32| instances.saturating_mul(most);

@@ -1,5 +1,5 @@
-//! The compiler's process: reads a plugin's file from standard input and writes its code to
-//! standard output.
+//! The compiler process: reads a plugin's file from standard input and writes its code to standard
+//! output.
 //!
 //! Drops the rights that it does not need before it reads the first byte. Called by `cli`.
 

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A backend's identity: its name. It stays the same when a reload changes the backend's servers or
-/// settings, or its position in the file.
+/// settings, or its position in the configuration file.
 pub type BackendName = Arc<str>;
 
 /// A server's identity within its backend: its name.
@@ -27,18 +27,18 @@ pub trait Backends: Send + Sync + fmt::Debug {
     fn state(&self, name: &str) -> Option<BackendState>;
     /// Returns the current state of the backend's servers, in the order of the configuration.
     fn servers(&self, name: &str) -> Option<Vec<ServerState>>;
-    /// Returns the backend's servers as they are configured: usable and idle.
+    /// Returns the backend's servers as the configuration defines them: all usable and idle.
     fn configured(&self, name: &str) -> Option<Vec<ServerState>>;
 }
 
-/// The servers that `configure` saw: the same for all instances of a version, even if the servers
-/// change while it serves.
+/// The servers that `configure` saw. They are the same for all instances of a version, even if the
+/// servers change while the version is in use.
 #[derive(Debug, Default)]
 pub(super) struct ConfiguredServers(Mutex<BTreeMap<String, Vec<ServerState>>>);
 
 impl ConfiguredServers {
-    /// Returns the servers of a backend as they were configured when an instance first queried
-    /// them.
+    /// Returns a backend's configured servers, as they were when an instance of the version first
+    /// queried them.
     pub(super) fn of(&self, backends: &dyn Backends, name: &str) -> Option<Vec<ServerState>> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(servers) = known.get(name) {
@@ -64,17 +64,17 @@ pub struct BackendState {
 /// State of one server at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerState {
-    /// Its name.
+    /// Name of the server.
     pub name: ServerName,
-    /// Whether it is up and not draining, with or without a free slot.
+    /// Whether the server is up and not draining, with or without a free slot.
     pub usable: bool,
-    /// Its weight.
+    /// Weight of the server.
     pub weight: u32,
     /// Requests and tunnels in progress.
     pub active: u32,
     /// Maximum number of concurrent requests; None if there is no limit.
     pub limit: Option<u32>,
-    /// Moving average of the time until a response's head arrives, in microseconds; None before the
+    /// Moving average of the time until the response head arrives, in microseconds; None before the
     /// first response.
     pub latency: Option<u32>,
 }

@@ -1,7 +1,7 @@
 //! Formats a guest's call stack as text.
 //!
-//! Owns how functions are named, so that a log reads the same whichever compiler built the plugin.
-//! It omits rustc's hashes and demangles C++ names. Called by `fault`.
+//! Formats function names uniformly, whichever compiler built the plugin: omits rustc's hashes and
+//! demangles C++ names. Called by `fault`.
 
 use std::fmt::{self, Write as _};
 
@@ -13,11 +13,11 @@ use wasmtime::WasmBacktrace;
 /// Names of generic functions are long, and a component can choose any names for its functions.
 const MAX_NAME: usize = 512;
 
-/// Maximum number of bytes of a mangled name that are read.
+/// Maximum length of a mangled name that is demangled, in bytes.
 const MAX_MANGLED: usize = 8 * 1024;
 
-/// Formats one line per frame, innermost first: its number, its offset in the module, the module
-/// and the function.
+/// Formats one line per frame, innermost first: frame number, offset in the module, module and
+/// function.
 pub(super) fn describe(backtrace: &WasmBacktrace) -> String {
     let mut text = String::new();
     for (index, frame) in backtrace.frames().iter().enumerate() {
@@ -41,7 +41,7 @@ pub(super) fn describe(backtrace: &WasmBacktrace) -> String {
     text
 }
 
-/// Returns the start of a name.
+/// Returns the name, cut to [`MAX_NAME`] bytes.
 fn cut(name: &str) -> &str {
     &name[..name.floor_char_boundary(MAX_NAME)]
 }
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn names() {
         let check = |name, expected| assert_eq!(demangle(name), expected);
-        // rustc's mangling scheme up to 1.95, and the one since.
+        // rustc's mangling schemes: the legacy one, used up to 1.95, and its successor.
         check(
             "_ZN13guest_hostile11trap_bounds17h7be8d2a41c0f9e35E",
             "guest_hostile::trap_bounds",
@@ -113,7 +113,8 @@ mod tests {
         check(&"x".repeat(MAX_NAME + 1));
         check(&"x".repeat(MAX_MANGLED + 1));
         check(&format!("_ZN600{}E", "x".repeat(600)));
-        // Each parameter contains the previous one twice: 2^40 names.
+        // Each parameter contains the previous one twice, so the full name would contain 2^40
+        // names.
         let doubled = (0..38u32).map(|index| {
             let number = std::char::from_digit(index, 36).map(|char| char.to_ascii_uppercase());
             let last = number.map_or_else(|| "10".to_owned(), String::from);

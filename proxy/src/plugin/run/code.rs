@@ -1,7 +1,7 @@
 //! A component's code: in memory, or only on disk while no instance runs it.
 //!
-//! Former versions are kept for rollback. Meanwhile the memory of their code, some 50 MB for
-//! Python, is freed if a [`CompiledCache`] has it.
+//! Former versions are kept for rollback. While no instance runs such a version, the memory of its
+//! code (some 50 MB for Python) is freed if a [`CompiledCache`] has the code.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -13,17 +13,17 @@ use crate::plugin::compile::cache::{CompiledCache, Entry, Key};
 #[derive(Debug)]
 pub(super) struct Code {
     place: Mutex<Place>,
-    /// Bytes that the host keeps for each instance.
+    /// Bytes of the host's data for each instance.
     footprint: usize,
     stored: Option<(CompiledCache, Key)>,
 }
 
 enum Place {
     Memory(Arc<Loaded>),
-    /// On disk. The file is kept open, so that it can be read even if it is removed. The code is in
-    /// memory as well for as long as another owner holds it.
+    /// The code is on disk. Its file is kept open, so that it can be read even after it is removed.
+    /// The code is in memory as well for as long as another owner holds it.
     Disk(Arc<Entry>, Weak<Loaded>),
-    /// Not loaded yet, and not stored on disk.
+    /// Serialized machine code that is not loaded yet and not stored on disk.
     Image(Arc<[u8]>),
 }
 
@@ -38,7 +38,7 @@ impl std::fmt::Debug for Place {
 }
 
 impl Code {
-    /// Wraps loaded code. `stored` is where the code can be read again.
+    /// Wraps loaded code. `stored` is the cache entry from which the code can be read again.
     pub(super) fn new(
         loaded: Loaded,
         footprint: usize,
@@ -56,11 +56,11 @@ impl Code {
     }
 
     fn place(&self) -> MutexGuard<'_, Place> {
-        // A poisoned lock is harmless: each change of place is one assignment.
+        // A poisoned lock is harmless, since the place only ever changes by one assignment.
         self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the same code for another engine, which loads it when it is needed.
+    /// Returns the same code for another engine, which loads the code on first use.
     ///
     /// # Errors
     /// There is not enough memory.
@@ -80,7 +80,7 @@ impl Code {
         })
     }
 
-    /// Opens the file that the code can be read from again.
+    /// Opens the file from which the code can be read again.
     fn entry(&self) -> Option<Arc<Entry>> {
         let (cache, key) = self.stored.as_ref()?;
         cache.entry(key).map(Arc::new)
@@ -89,7 +89,7 @@ impl Code {
     /// Returns the code, and loads it first if necessary.
     ///
     /// # Errors
-    /// The file has changed since, or cannot be read.
+    /// The file is damaged or cannot be read, or the engine cannot load the code.
     pub(super) fn get(&self, engine: &Engine) -> Result<Arc<Loaded>, String> {
         let mut place = self.place();
         let lost = |why: String| format!("its compiled code is lost: {why}");
@@ -110,8 +110,8 @@ impl Code {
         Ok(loaded)
     }
 
-    /// Frees the memory as soon as no other owner holds it, if there is a file to reload the code
-    /// from.
+    /// Frees the code's memory as soon as no other owner holds it, if there is a file to reload the
+    /// code from.
     pub(super) fn evict(&self) {
         let mut place = self.place();
         if let Place::Memory(loaded) = &*place

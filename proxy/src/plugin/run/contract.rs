@@ -1,9 +1,10 @@
-//! Names and version of the contract, and the contract versions that this host supports.
+//! Names and version of the plugin contract, and the contract versions that this host supports.
 
-/// Package of the contract.
+/// Name of the contract's package.
 pub(super) const PACKAGE: &str = "pointsman:router";
 
-/// The version that this host implements. It also runs components for every other 1.x.
+/// The contract version that this host implements. The host also runs components built for every
+/// other 1.x.
 pub(super) const VERSION: &str = "1.0.0";
 
 /// Interfaces of the contract that the host offers.
@@ -12,7 +13,7 @@ pub(super) const OFFERED: [&str; 4] = ["request", "questions", "backends", "log"
 /// Interface that a plugin exports.
 pub(super) const EXPORTED: &str = "plugin";
 
-/// Returns the full name of an interface, in the host's own version.
+/// Returns the full name of an interface, with the host's version of the contract.
 pub(super) fn interface(name: &str) -> String {
     format!("{PACKAGE}/{name}@{VERSION}")
 }

@@ -1,7 +1,7 @@
 //! Converts between a guest's values and the host's, and checks that HTTP allows them.
 //!
-//! Contains pure functions. Values from a guest are untrusted octets until they have passed through
-//! here.
+//! Contains pure functions. Values from a guest are untrusted octets until these functions have
+//! checked them.
 
 use bytes::Bytes;
 
@@ -15,10 +15,10 @@ use crate::http::edit::{Edit, EditError};
 use crate::http::field::FieldKind;
 use crate::http::syntax;
 
-/// Maximum number of field lines of a plugin's own response.
+/// Maximum number of field lines of a plugin's local reply.
 const MAX_RESPONSE_FIELDS: usize = 128;
 
-/// Longest target that a plugin may set, in bytes. Servers refuse longer ones.
+/// Longest target that a plugin may set, in bytes. Many servers reject longer ones.
 const MAX_TARGET: usize = 8 * 1024;
 
 /// One checked edit of a request's head.
@@ -28,12 +28,12 @@ pub(super) enum Edited {
     Field(Edit),
     /// A new Host.
     Authority(Box<[u8]>),
-    /// A new target, or a new start of it.
+    /// A new target, or a new prefix for it.
     Target(Target),
 }
 
 impl Edited {
-    /// Returns the number of bytes of names and values.
+    /// Returns the total number of bytes of names and values.
     pub(super) fn size(&self) -> usize {
         match self {
             Edited::Field(edit) => edit.name().len() + edit.value().map_or(0, <[u8]>::len),
@@ -43,9 +43,9 @@ impl Edited {
     }
 }
 
-/// Returns whether a field frames, upgrades or negotiates the connection, which is up to the proxy
-/// (RFC 9110, sections 7.6.1, 7.8, 8.6 and 10.1.1; RFC 9112, section 6.1; RFC 6455, section 11.3).
-/// `name` is in lower case.
+/// Returns whether a field frames a message, upgrades the connection or negotiates on it. Only the
+/// proxy may set such fields (RFC 9110, sections 7.6.1, 7.8, 8.6 and 10.1.1; RFC 9112, section 6.1;
+/// RFC 6455, section 11.3). `name` is in lower case.
 fn is_reserved(name: &[u8]) -> bool {
     let kind = FieldKind::of(name);
     let is_framing = matches!(
@@ -104,7 +104,7 @@ fn field_edit(
     })
 }
 
-/// Returns the answer to a question as a field's value; None if HTTP does not allow it there.
+/// Returns the answer to a question as a field's value; None if HTTP does not allow it as one.
 pub(super) fn field_value(value: &[u8]) -> Option<&[u8]> {
     let value = syntax::trimmed(value);
     syntax::is_value(value).then_some(value)
@@ -121,8 +121,8 @@ pub(super) fn set_authority(value: &[u8]) -> Result<Edited, String> {
 
 /// Returns whether `value` is exactly one `uri-host [":" port]` (RFC 9110, section 7.2).
 ///
-/// Rejects the punctuation that the grammar also allows: no host name contains it, and some readers
-/// would take a comma as a separator between two hosts.
+/// Rejects the punctuation that the grammar also allows: no real host name contains it, and some
+/// recipients would read a comma as a separator between two hosts.
 fn is_host(value: &[u8]) -> bool {
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%[]:".contains(byte);
     let (host, port) = authority::split_port(value);
@@ -136,7 +136,7 @@ fn is_host(value: &[u8]) -> bool {
         && authority::is_host(value)
 }
 
-/// Replaces the target: origin form (RFC 9112, section 3.2.1).
+/// Replaces the target with one in origin form (RFC 9112, section 3.2.1).
 pub(super) fn set_target(value: &str) -> Result<Edited, String> {
     if value.len() > MAX_TARGET {
         return Err(format!("the target is longer than {MAX_TARGET} bytes"));
@@ -182,8 +182,9 @@ pub(super) fn cacheability(value: guest::Cacheability) -> Cacheability {
 
 /// Converts a guest's decision to a route, if the proxy can follow it.
 ///
-/// `from_tables` contains the values that lookups returned in this call. A backend name from there
-/// is data, and the plugin is not at fault if the backend does not exist.
+/// `from_tables` contains the values that lookups returned in this call. If the decision uses one
+/// of them as the name of a backend that does not exist, the plugin is not at fault: the name is
+/// data.
 pub(super) fn route(
     decision: guest::Decision,
     backends: &dyn Backends,

@@ -1,4 +1,4 @@
-//! A plugin's decision about one request: where it goes, and what changes on the way.
+//! A plugin's decision about one request: its destination, and the changes to request and response.
 //!
 //! Contains plain values: no wasmtime type, no I/O. Created by `convert` and `host`; read by the
 //! router, its cache and the request path.
@@ -14,17 +14,17 @@ use crate::http::message::{ResponseHead, Version};
 
 /// A plugin's decision about one request.
 ///
-/// One decision can serve many requests. Parts that differ between requests are given as the number
-/// of a question, and are filled in for each request.
+/// One decision can serve many requests. A part that differs between requests is given as the
+/// number of a question, whose answer is filled in for each request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
-    /// Where the request goes.
+    /// Destination of the request.
     pub route: Route,
-    /// Changes to the head that the server receives; none with [`Route::Respond`].
+    /// Changes to the request head that the server receives; none with [`Route::Respond`].
     pub edits: Edits,
-    /// Changes to the final response's head, in the order made.
+    /// Changes to the final response's head, in the order in which the plugin made them.
     pub response_edits: Vec<Edit>,
-    /// How the request is sent; only tags with [`Route::Respond`].
+    /// How the request is sent. With [`Route::Respond`], only the tags are used.
     pub options: Options,
 }
 
@@ -37,18 +37,18 @@ pub enum Route {
     Server(ServerChoice),
     /// The frontend's `default_backend`.
     Default,
-    /// No backend: the plugin's own response.
+    /// No backend: the proxy sends the plugin's local reply.
     Respond(Response),
-    /// The next plugin of the router decides; after the last one, the same as [`Route::Default`].
+    /// The router's next plugin decides. From the last plugin, the same as [`Route::Default`].
     Next,
 }
 
 /// One server of a backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerChoice {
-    /// Its backend.
+    /// Name of the backend.
     pub backend: BackendName,
-    /// Its name.
+    /// Name of the server.
     pub server: ServerName,
     /// Fallback if the server is not usable.
     pub otherwise: Otherwise,
@@ -59,11 +59,11 @@ pub struct ServerChoice {
 pub enum Otherwise {
     /// Another server of the backend is chosen.
     AnotherServer,
-    /// The choice has failed: the router is called again.
+    /// The choice counts as failed, and the router is called again.
     AskAgain,
 }
 
-/// A plugin's own response: valid HTTP, without any field that frames a message.
+/// A plugin's local reply: valid HTTP, without any field that frames a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     /// Status, 200 to 599.
@@ -74,7 +74,7 @@ pub struct Response {
     pub body: Bytes,
 }
 
-/// A field line of a plugin's own response.
+/// A field line of a plugin's local reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldLine {
     /// Field name in lower case, which is valid in every version of HTTP.
@@ -105,14 +105,15 @@ impl Response {
 /// Changes to a request's head.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Edits {
-    /// Edits of all fields except Host, in the order made.
+    /// Edits of all fields except Host, in the order in which the plugin made them.
     pub fields: Vec<Edit>,
-    /// Edits that set a field to the answer to a question: position in `fields`, and number of the
-    /// question. Until the answer is filled in, or if there is none, the edit removes the field.
+    /// Edits that set a field to the answer to a question, each as its index in `fields` and the
+    /// question's number. Until the answer is filled in, or if there is none, the edit removes the
+    /// field.
     pub by: Vec<(usize, u32)>,
     /// New value of Host: one host with an optional port, not empty.
     pub authority: Option<Box<[u8]>>,
-    /// New target, or a new start of its path.
+    /// New target, or a new prefix for it.
     pub target: Option<Target>,
 }
 
@@ -121,9 +122,10 @@ pub struct Edits {
 pub enum Target {
     /// A new target: origin form, ASCII without blanks and `#`.
     Whole(Box<[u8]>),
-    /// A new start of the path.
+    /// A new prefix of the path.
     Prefix {
-        /// Number of bytes of the path that are replaced; the whole path if it is shorter.
+        /// Number of bytes of the path that are replaced. If the path is shorter, all of it is
+        /// replaced.
         length: usize,
         /// Replacement: ASCII without blanks, `?` and `#`; can be empty.
         replacement: Box<[u8]>,
@@ -131,8 +133,8 @@ pub enum Target {
 }
 
 impl Target {
-    /// Returns the target that replaces `target`. It begins with `/`; with a prefix, `*` stays as
-    /// it is.
+    /// Returns the target that replaces `target`. The result begins with `/`, except that a prefix
+    /// edit leaves the target `*` unchanged.
     pub fn apply<'a>(&'a self, target: &'a [u8]) -> Cow<'a, [u8]> {
         let (length, replacement) = match self {
             Target::Whole(whole) => return Cow::Borrowed(whole),
@@ -153,7 +155,7 @@ impl Target {
         Cow::Owned([slash, replacement, rest].concat())
     }
 
-    /// Returns the number of bytes of the text.
+    /// Returns the number of bytes of the new target or prefix.
     pub fn size(&self) -> usize {
         match self {
             Target::Whole(text) => text.len(),
@@ -186,7 +188,7 @@ pub struct Options {
 pub enum Value {
     /// The same for every request that the decision serves.
     Fixed(Box<[u8]>),
-    /// The answer to the question of this number.
+    /// The answer to the question with this number.
     By(u32),
 }
 
@@ -205,7 +207,7 @@ impl Value {
 pub struct Tag {
     /// Tag name, with the characters of a field name.
     pub name: Box<str>,
-    /// Tag value, at most 256 bytes once it is filled in.
+    /// Tag value, at most 256 bytes after answers are filled in.
     pub value: Value,
 }
 
@@ -240,7 +242,8 @@ impl Options {
         }
     }
 
-    /// Sets a tag, replacing an earlier one of the same name. Returns false if there are 16 others.
+    /// Sets a tag, replacing an earlier one of the same name. Returns false if there are already 16
+    /// tags with other names.
     pub fn set_tag(&mut self, tag: Tag) -> bool {
         let has_room = self.tags.len() < MAX_TAGS;
         match self.tags.iter_mut().find(|known| known.name == tag.name) {

@@ -1,4 +1,4 @@
-//! Human-readable form of decisions, for `pointsman route`, cases and trials.
+//! Human-readable form of decisions, for `pointsman route`, test cases and trials.
 
 use std::str;
 
@@ -97,7 +97,7 @@ impl Options {
 }
 
 impl Read {
-    /// Returns the value of this read for a request.
+    /// Returns the value that this read has for a request.
     pub fn show(
         &self,
         request: &mut Request<'_>,
@@ -120,7 +120,7 @@ impl Read {
     }
 }
 
-/// Placeholder for no value.
+/// Text shown for a missing value.
 const NONE: &str = "none";
 
 fn show(read: &Read, subject: Subject<'_>) -> String {
@@ -170,7 +170,7 @@ fn show(read: &Read, subject: Subject<'_>) -> String {
             let seconds = certificate.map(CertificateFacts::not_after);
             seconds.map_or_else(|| NONE.to_owned(), |seconds| seconds.to_string())
         }
-        // The caller handles these.
+        // `Read::show` handles these.
         Read::Attempt | Read::Question(_) => NONE.to_owned(),
     }
 }
@@ -182,7 +182,8 @@ impl Decision {
     }
 }
 
-/// Returns text as it is, with other octets escaped.
+/// Returns UTF-8 text with special characters escaped. If `value` is not UTF-8, escapes every octet
+/// that is not printable ASCII.
 fn shown(value: &[u8]) -> String {
     match str::from_utf8(value) {
         Ok(text) => text.escape_debug().to_string(),

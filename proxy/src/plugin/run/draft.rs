@@ -19,13 +19,13 @@ const MAX_CHANGE_BYTES: usize = 64 * 1024;
 /// Maximum number of bytes of a tag's name.
 const MAX_TAG_NAME: usize = 64;
 
-/// Maximum number of bytes of an affinity key; the rest is ignored.
+/// Maximum number of bytes of an affinity key; further bytes are ignored.
 const MAX_KEY: usize = 4096;
 
 /// Allowed number of attempts to send a request.
 const TRIES: std::ops::RangeInclusive<u32> = 1..=16;
 
-/// The result of an edit: an error for the guest, or the end of its call.
+/// The result of an edit: success, an error for the guest, or an error that aborts its call.
 pub(super) type EditResult = wasmtime::Result<Result<(), String>>;
 
 /// Edits and options so far.
@@ -34,7 +34,7 @@ pub(super) struct Draft {
     pub(super) edits: Edits,
     pub(super) response_edits: Vec<Edit>,
     pub(super) options: Options,
-    /// Number of changes made, including those that were replaced since.
+    /// Number of changes made, including those that were later replaced.
     count: usize,
     bytes: usize,
 }
@@ -185,7 +185,7 @@ pub(super) fn cut_key(key: &[u8]) -> &[u8] {
     key.get(..MAX_KEY).unwrap_or(key)
 }
 
-/// Returns a tag's value, cut to the maximum length between two characters.
+/// Returns a tag's value, cut to the maximum length at a character boundary.
 pub(super) fn cut(value: &[u8]) -> &[u8] {
     let Some(cut) = value.get(..MAX_TAG_VALUE) else {
         return value;
@@ -246,7 +246,7 @@ mod tests {
             draft.edit(convert::set_header("y", &half)),
             Ok(Err(_))
         ));
-        // Nothing that a client sends can make an option too large.
+        // Options are cut to their maximum length, so a long value from a client causes no error.
         draft
             .set_affinity(Value::Fixed(half.clone().into()))
             .unwrap();

@@ -1,6 +1,6 @@
 //! State shared by all plugins of the process: compiler, allocator, imports, clock.
 //!
-//! Does not depend on any single plugin. Created once by the server, used by `load` and by the
+//! Does not depend on any single plugin. Created once by the server; used by `load` and by the
 //! instances.
 
 use std::sync::Arc;
@@ -32,10 +32,10 @@ impl From<wasmtime::Error> for EngineError {
     }
 }
 
-/// A WebAssembly engine. A clone is the same engine.
+/// A WebAssembly engine. A clone refers to the same engine.
 ///
-/// A process has one engine. If there is no room for more plugins, it temporarily has a second one.
-/// Each engine reserves its address space until the last user of it is gone.
+/// Normally a process has one engine. If that engine has no room for more plugins, the process
+/// temporarily has a second one. An engine reserves its address space until its last user is gone.
 #[derive(Clone)]
 pub struct Engine(Arc<Shared>);
 
@@ -75,7 +75,7 @@ impl Engine {
         })))
     }
 
-    /// Returns whether both are the same engine.
+    /// Returns whether `self` and `other` are the same engine.
     pub(super) fn is(&self, other: &Engine) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
@@ -92,8 +92,8 @@ impl Engine {
         &self.0.linker
     }
 
-    /// Keeps the deadline clock running. Hold the guard while guest code runs; without it no
-    /// deadline expires.
+    /// Keeps the deadline clock running. Hold the returned guard while guest code runs; without a
+    /// guard, no deadline expires.
     pub(super) fn running(&self) -> Running<'_> {
         self.0.ticker.running()
     }

@@ -1,6 +1,6 @@
 //! Faults: everything that can go wrong in a running plugin, as values.
 //!
-//! Each fault fails only that request, never the process. Created by this module and its siblings;
+//! A fault fails at most one request, never the process. Created by this module and its siblings;
 //! the router logs it and acts according to `on_fault`.
 
 use std::fmt::Write as _;
@@ -10,7 +10,7 @@ use wasmtime_wasi::I32Exit;
 
 use super::backtrace;
 
-/// Maximum number of bytes of a guest's text that a fault repeats.
+/// Maximum number of bytes that a fault repeats of a text from the guest.
 const MAX_TEXT: usize = 1024;
 
 /// Maximum number of bytes of a name, so that a log line has room for the rest of the fault's text.
@@ -35,7 +35,7 @@ pub enum Fault {
     /// The guest waited for a timer in a call that must not wait.
     #[error("the plugin waits for a timer, which would hold up every request of its worker")]
     Waits,
-    /// The guest ended after the host had refused it memory beyond `memory`.
+    /// The guest failed after the host had refused it memory beyond the `memory` limit.
     #[error("the plugin needs more than its {limit} bytes of memory")]
     OutOfMemory {
         /// The limit, in bytes.
@@ -47,7 +47,7 @@ pub enum Fault {
         /// The limit, in bytes.
         limit: usize,
     },
-    /// `configure` or `route` returned this error.
+    /// `configure` or `route` returned this error message.
     #[error("the plugin reported: {0}")]
     Error(String),
     /// The decision names a backend that is not in the configuration.
@@ -56,25 +56,25 @@ pub enum Fault {
     /// This instance defined questions that differ from those of the first instance of its version.
     #[error("the plugin's questions differ between its instances: {0}")]
     Questions(String),
-    /// The status of the plugin's own response is not within 200 to 599.
+    /// The status of the plugin's local reply is not within 200 to 599.
     #[error("the plugin responded with status {0}, which is not within 200 to 599")]
     Status(u16),
-    /// A field of the plugin's own response is invalid, or the plugin is not allowed to set it.
+    /// A field of the plugin's local reply is invalid, or the plugin is not allowed to set it.
     #[error("the plugin responded with the field {name:?}, which {reason}")]
     ResponseHeader {
-        /// Its name, as the plugin wrote it.
+        /// Name of the field, as the plugin wrote it.
         name: String,
         /// Reason why the field is rejected.
         reason: &'static str,
     },
-    /// The plugin's own response has a body though its status allows none (RFC 9110, sections
+    /// The plugin's local reply has a body although its status allows none (RFC 9110, sections
     /// 15.3.5, 15.3.6 and 15.4.5).
     #[error("the plugin responded with a body, which status {0} does not allow")]
     ResponseBody(u16),
-    /// The plugin's own response, fields and body together, is larger than `max_response`.
+    /// The plugin's local reply, fields and body together, is larger than `max_response`.
     #[error("the plugin responded with {size} bytes, over the limit of {limit}")]
     ResponseTooLarge {
-        /// Bytes of names, values and body.
+        /// Total bytes of names, values and body.
         size: usize,
         /// The limit, in bytes.
         limit: usize,
@@ -82,14 +82,14 @@ pub enum Fault {
     /// No instance could be created.
     #[error("the plugin could not be instantiated: {0}")]
     Instantiate(String),
-    /// The plugin had too many faults and was not called.
+    /// The plugin is suspended after too many faults and was not called.
     #[error("the plugin is suspended after too many faults")]
     Suspended,
-    /// The plugin decided, but keeps the handles of too many requests, so its instance has to be
+    /// The plugin decided, but it keeps too many request handles, so its instance has to be
     /// replaced.
     #[error("the plugin keeps the handles of its requests: its instance is replaced")]
     HandleLeak,
-    /// Its new instance is still being created off the worker thread.
+    /// The plugin's new instance is still being created off the worker thread.
     #[error("the plugin's new instance is not ready yet")]
     Starting,
 }
@@ -173,7 +173,7 @@ pub(super) enum Refusal {
     TooManyEvents(usize),
 }
 
-/// The store's limits and refusals, which explain an error from wasmtime.
+/// The limits and refusals of a store, needed to turn an error from wasmtime into a fault.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Explain {
     pub(super) memory: usize,
@@ -182,7 +182,7 @@ pub(super) struct Explain {
     pub(super) host_memory: usize,
 }
 
-/// Returns the fault that an error from a call into a guest stands for.
+/// Returns the fault that corresponds to an error from a call into a guest.
 pub(super) fn from_call(error: &wasmtime::Error, explain: Explain) -> Fault {
     if matches!(error.downcast_ref(), Some(Trap::Interrupt)) {
         return Fault::Deadline;
@@ -215,8 +215,8 @@ pub(super) fn from_call(error: &wasmtime::Error, explain: Explain) -> Fault {
     Fault::Trap { message, backtrace }
 }
 
-/// Returns the fault that an error from instantiation stands for: a trap in the start code, or no
-/// room for the instance.
+/// Returns the fault that corresponds to an error from instantiation: a trap in the start code, or
+/// no room for the instance.
 pub(super) fn from_instantiation(error: &wasmtime::Error, explain: Explain) -> Fault {
     match from_call(error, explain) {
         Fault::Trap { backtrace, .. } if backtrace.is_empty() => {
@@ -251,8 +251,8 @@ pub(super) fn escape(raw: &str, limit: usize, out: &mut String) {
         out.push_str(plain);
         let mut chars = after.chars();
         match chars.next() {
-            // Also characters that change the direction of text: a log line must read as it is
-            // written.
+            // Also escape characters that change the direction of text: a log line must display in
+            // the order in which it is written.
             Some(char)
                 if char.is_control()
                     || matches!(char, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>

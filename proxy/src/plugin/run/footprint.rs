@@ -1,8 +1,8 @@
 //! Estimates how many bytes the host keeps for each instance of a component, in addition to
 //! memories and tables.
 //!
-//! Globals, function pointers and the like are in the engine's own memory, which wasmtime's
-//! limiters do not count. They are therefore counted here, from the component's sections, once per
+//! Globals, function pointers and similar data are in the engine's own memory, which wasmtime's
+//! limiters do not count. Therefore they are counted here, from the component's sections, once per
 //! load. The figures are upper bounds. Called by `load`, for components that have compiled.
 
 use wasmparser::{
@@ -14,18 +14,18 @@ use crate::plugin::compile::tunables::MAX_INSTANCE_SIZE;
 
 /// Size of wasmtime's data for each core instance.
 const INSTANCE: usize = 1024;
-/// Size of a function, imported or pointed to.
+/// Size of a function that is imported or that a table can point to.
 const FUNCTION: usize = 32;
 /// Size of a global, or of a pointer to an imported global, to a memory or to a table.
 const ENTRY: usize = 32;
 /// Size of a function that is passed between a component and the host.
 const ADAPTED: usize = 128;
 
-/// Size of something that can be instantiated; None if another component provides it.
+/// Size of a module or component that can be instantiated; None if another component provides it.
 type Definition = Option<usize>;
 
-/// Returns the number of bytes for each instance of `bytes`, which is a component or a core module
-/// that will be encoded as one.
+/// Returns the number of bytes that the host keeps for each instance of `bytes`, which is a
+/// component or a core module that will be encoded as one.
 ///
 /// # Errors
 /// `bytes` is not WebAssembly.
@@ -144,7 +144,7 @@ fn add(levels: &mut [Level], payload: Payload<'_>) -> Result<(), BinaryReaderErr
                 alias_of(level, outer, &alias?);
             }
         }
-        // An export is also a definition.
+        // An export adds an entry to the component's index space, like a definition.
         Payload::ComponentExportSection(section) => {
             for export in section {
                 let export = export?;
@@ -173,7 +173,7 @@ fn alias_of(level: &mut Level, outer: &[Level], alias: &ComponentAlias<'_>) {
         },
         ComponentAlias::Outer { kind, count, index } => {
             let count = usize::try_from(count).unwrap_or(usize::MAX);
-            // 0 is the component itself, 1 the enclosing one.
+            // A count of 0 is the component itself, 1 the enclosing one.
             let from = match count.checked_sub(1) {
                 None => Some(&*level),
                 Some(above) => outer.iter().rev().nth(above),

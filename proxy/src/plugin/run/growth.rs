@@ -1,8 +1,8 @@
-//! Links components built for a later 1.x than this host's. A function that this host lacks traps
-//! when it is called.
+//! Links components that were built for another 1.x contract than this host's. If the host lacks a
+//! function that such a component imports, calling the function traps.
 //!
-//! Toolchains for JavaScript and Python import every function of the world that they are given,
-//! used or not. So a component must not be rejected for what it merely imports.
+//! Toolchains for JavaScript and Python import every function of the world that they target, used
+//! or not. So a component must not be rejected merely for what it imports.
 
 use wasmtime::component::types::{ComponentInstance, ComponentItem};
 use wasmtime::component::{Component, Linker, LinkerInstance, ResourceType};
@@ -12,7 +12,7 @@ use super::fault::Refusal;
 use super::host::State;
 
 /// Returns a linker for a component that imports from another version of the contract; None if
-/// `linker` fits as it is.
+/// `linker` can be used unchanged.
 pub(super) fn linker(
     linker: &Linker<State>,
     component: &Component,
@@ -43,7 +43,7 @@ fn define_missing(
     wanted: &ComponentInstance,
 ) {
     for (name, item) in wanted.exports(component.engine()) {
-        // Defining a name fails only if the host has it already, so the error is ignored.
+        // Defining a name fails only if the host already defines it, so the error is ignored.
         match item.ty {
             ComponentItem::ComponentFunc(_) => {
                 let missing = format!("{interface_name}#{name}");

@@ -1,4 +1,5 @@
-//! The host as a guest sees it: the data of its store and the functions it imports.
+//! The host as a guest sees it: the data of the guest's store, and the functions that the guest
+//! imports.
 //!
 //! Reads are recorded and edits are collected; the request itself is not changed here. WASI is in
 //! `wasi`. Called by wasmtime while a guest runs.
@@ -29,8 +30,9 @@ pub(super) use self::questions::add_to_linker as add_questions_to_linker;
 
 /// Host type behind a guest's `request-head` handle.
 ///
-/// An instance handles one request at a time. So the handle's representation is not an index into a
-/// table but the number of the call. A handle with another number was kept from an earlier call.
+/// An instance handles one request at a time. So the handle's representation is the number of the
+/// call, not an index into a table. A handle with another number was kept from an earlier call and
+/// is stale.
 #[derive(Debug)]
 #[expect(unreachable_pub, reason = "the generated bindings export it again")]
 pub struct RequestHead;
@@ -42,7 +44,7 @@ pub(super) struct State {
     pub(super) memory: MemoryLimit,
     pub(super) deadline: Deadline,
     pub(super) log: Log,
-    /// WASI's state; present if the component imports any of WASI.
+    /// WASI state; present if the component imports any WASI interface.
     pub(super) wasi: Option<Box<Wasi>>,
     /// Reads of the current call.
     pub(super) reads: Reads,
@@ -103,8 +105,8 @@ impl State {
         }
     }
 
-    /// Moves a request into the store, including its head, and returns the handle through which the
-    /// guest reaches it.
+    /// Moves a request, including its head, into the store. Returns the handle through which the
+    /// guest reaches the request.
     pub(super) fn begin(&mut self, request: &mut Request<'_>) -> Resource<RequestHead> {
         self.number = self.number.wrapping_add(1);
         self.handles = self.handles.saturating_add(1);
@@ -123,7 +125,7 @@ impl State {
         Resource::new_own(self.number)
     }
 
-    /// Returns the request of [`begin`](Self::begin) and the edits to it.
+    /// Returns the request passed to [`begin`](Self::begin) and the edits to it.
     ///
     /// # Panics
     /// If `begin` was not called before.
@@ -140,7 +142,7 @@ impl State {
     /// Checks that the guest's current state does not depend on this store.
     ///
     /// # Errors
-    /// Description of what the guest has done that ties it to this store.
+    /// Description of what the guest did to make its state depend on the store.
     pub(super) fn check_pure(&mut self) -> Result<(), &'static str> {
         if !self.reads.cacheable {
             return Err("reads the time or random numbers");

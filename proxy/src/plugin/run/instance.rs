@@ -25,7 +25,8 @@ use crate::questions::Questions;
 
 /// Maximum number of request handles that a guest may keep before its instance is replaced.
 ///
-/// Guests drop the handle before they return. A guest with a garbage collector may drop it later.
+/// Most guests drop the handle before they return. A guest with a garbage collector may drop it
+/// later.
 const MAX_HANDLES: u32 = 64;
 
 /// One running instance of a plugin, for one worker.
@@ -34,13 +35,13 @@ pub struct Instance {
     pub(super) store: Store<State>,
     pub(super) router: Router,
     pub(super) cacheability: Cacheability,
-    /// Processor time that its start took.
+    /// Processor time that the start of the instance took.
     pub(super) start_time: Duration,
     pub(super) deadline: Duration,
     /// Deadline of the next call only.
     pub(super) deadline_of_next: Duration,
     pub(super) max_response: usize,
-    /// A call ended in a trap, so the guest's state is unreliable.
+    /// Whether a call ended in a trap, so that the guest's state is unreliable.
     pub(super) broken: bool,
 }
 
@@ -67,13 +68,13 @@ impl Instance {
 
     /// Calls `route` for one decision.
     ///
-    /// Blocks the thread, at most until the deadline; a guest that waits is at fault. The head is
-    /// moved into the store and back, not copied, and stays unchanged: edits are in the decision.
-    /// `reads` is cleared and then filled with what the guest read, even if the call ends in a
-    /// fault.
+    /// Blocks the thread, at most until the deadline; a guest that waits for a timer causes a
+    /// fault. The head is moved into the store and back, not copied, and stays unchanged: edits are
+    /// in the decision. `reads` is cleared and then filled with what the guest read, even if the
+    /// call ends in a fault.
     ///
     /// # Errors
-    /// A [`Fault`]; then see [`is_spent`](Self::is_spent).
+    /// A [`Fault`]; then check [`is_spent`](Self::is_spent).
     pub fn route(
         &mut self,
         request: &mut Request<'_>,
@@ -105,7 +106,7 @@ impl Instance {
         self.decision(answer, ended)
     }
 
-    /// Calls `route` once, with `GET /` for `localhost`.
+    /// Tries out the instance: calls `route` once, with `GET /` for `localhost`.
     ///
     /// # Errors
     /// A [`Fault`] other than [`Fault::Error`]: a plugin may reject a request that it does not
@@ -133,16 +134,16 @@ impl Instance {
         }
     }
 
-    /// Returns whether the instance must not be used again: a call ended in a trap, exceeded its
-    /// deadline or the like, or the guest keeps the handles of too many requests.
+    /// Returns whether the instance must not be used again. This is the case if a call trapped,
+    /// exceeded its deadline or was aborted, or if the guest keeps too many request handles.
     ///
     /// After an error that `route` returned, or an invalid decision, the instance stays usable.
     pub fn is_spent(&self) -> bool {
         self.broken || self.store.data().handles() > MAX_HANDLES
     }
 
-    /// Returns the processor time that its start took, including `configure`; the maximum duration
-    /// if it waited.
+    /// Returns the processor time that the start of the instance took, including `configure`; the
+    /// maximum duration if the guest waited for a timer.
     pub fn start_time(&self) -> Duration {
         let wasi = self.store.data().wasi.as_ref();
         if wasi.is_some_and(|wasi| wasi.has_waited()) {
@@ -151,8 +152,7 @@ impl Instance {
         self.start_time
     }
 
-    /// Returns the bytes that the instance occupies: memories, tables, and what the host keeps for
-    /// it.
+    /// Returns the bytes that the instance occupies: memories, tables, and the host's data for it.
     pub fn memory(&self) -> usize {
         self.store.data().memory.used()
     }
@@ -191,7 +191,7 @@ impl Instance {
     }
 }
 
-/// Returns the store's limits and refusals, for the text of a fault.
+/// Returns the store's limits and refusals, for the description of a fault.
 pub(super) fn explain(store: &mut Store<State>) -> Explain {
     let host_memory = store.hostcall_fuel();
     let memory = &mut store.data_mut().memory;

@@ -1,6 +1,7 @@
 //! Limits on the memory of an instance and the time of a call.
 //!
-//! Consulted by wasmtime on each growth and at each epoch of a call. Does not depend on requests.
+//! wasmtime consults them on each growth of memory and at each epoch during a call. They do not
+//! depend on requests.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::plugin::compile::tunables::MAX_TABLE_ELEMENTS;
 /// Size of a table's element: a pointer.
 const ELEMENT: usize = size_of::<usize>();
 
-/// Memory accounting of one instance: its memories, its tables, and what the host keeps for it.
+/// Memory accounting of one instance: its memories, its tables, and the host's data for it.
 #[derive(Debug)]
 pub(super) struct MemoryLimit {
     limit: usize,
@@ -47,7 +48,7 @@ impl MemoryLimit {
         self.used > self.limit
     }
 
-    /// Returns whether a growth was refused since the last call of this function.
+    /// Returns whether a growth was refused since the previous call to this function.
     pub(super) fn take_refused(&mut self) -> bool {
         std::mem::take(&mut self.refused)
     }
@@ -90,14 +91,15 @@ impl ResourceLimiter for MemoryLimit {
 
 /// Wall-clock limit of a call, as a multiple of its deadline.
 ///
-/// A guest that waits is at fault at once, so time off the processor is caused by other threads.
-/// Even with twenty busy threads per core, a call still gets its full deadline.
+/// A guest that waits for a timer causes a fault at once, so a call is off the processor only
+/// because of other threads. Even with twenty busy threads per core, a call still gets its full
+/// deadline.
 const WALL_CLOCK_FACTOR: u32 = 20;
 
-/// Time that a call may take: processor time of its thread.
+/// Time that a call may take, measured as processor time of its thread.
 ///
-/// On an overloaded machine, a thread can be off its core for longer than a deadline, in the middle
-/// of a decision that takes a microsecond. Reading a thread's clock takes a system call, so only
+/// On an overloaded machine, a thread can be off its core for longer than a deadline, even during a
+/// decision that takes only a microsecond. Reading a thread's clock takes a system call, so only
 /// calls that outlast an epoch pay for it.
 #[derive(Debug)]
 pub(super) struct Deadline {
@@ -113,15 +115,17 @@ impl Deadline {
         }
     }
 
-    /// Returns whether the call has to end. Called at each epoch that ends during the call.
+    /// Returns whether the call has exceeded its limit. Called at each epoch that ends during the
+    /// call.
     pub(super) fn is_over(&mut self) -> bool {
         self.is_over_at(thread_time(), Instant::now())
     }
 
     fn is_over_at(&mut self, processor: Duration, wall: Instant) -> bool {
         let (first_processor, first_wall) = *self.first.get_or_insert((processor, wall));
-        // The first check comes one to two epochs after the start of the call. So the time counted
-        // up to it is at most one epoch too long: a full epoch if a late ticker counts two at once.
+        // The first check normally comes one to two epochs after the start of the call, so one
+        // epoch (at most half the limit) is added for the time before it. This overstates the time
+        // by at most one epoch: by a full epoch if a late ticker counts two epochs at once.
         let before = TICK.min(self.allowed / 2);
         let used = processor.saturating_sub(first_processor) + before;
         let passed = wall.saturating_duration_since(first_wall);

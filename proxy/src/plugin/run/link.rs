@@ -1,4 +1,4 @@
-//! Checks compiled code against the world and links it to the host's functions.
+//! Checks compiled code against the contract's world and links it to the host's functions.
 //!
 //! Reports mismatches in terms that a plugin's author understands. Runs no guest code.
 
@@ -16,7 +16,7 @@ use crate::plugin::compile::error::CompileError;
 /// Origin of a plugin's machine code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// Compiled on this load.
+    /// Compiled by this load.
     Compiled,
     /// Read from the directory of compiled code.
     Cached,
@@ -26,7 +26,7 @@ pub enum Origin {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
-    /// The file was not compiled, whether it is at fault or not.
+    /// The file could not be compiled, because of the file or for another reason.
     #[error(transparent)]
     Compile(#[from] CompileError),
     /// The component was built against another version of the contract.
@@ -34,7 +34,7 @@ pub enum LoadError {
         "the component is for {found}, this host serves {PACKAGE}@{VERSION} and every other 1.x: build it against one of those"
     )]
     Version {
-        /// The interface as the component names it.
+        /// Name of the interface, as the component spells it.
         found: String,
     },
     /// The component imports something that the host does not offer.
@@ -42,7 +42,7 @@ pub enum LoadError {
         "the component imports {import}, which this host does not offer; {offer}: leave out what needs it, or let its toolchain stub it"
     )]
     Import {
-        /// The import as the component names it.
+        /// Name of the import, as the component spells it.
         import: String,
         /// Description of what the host offers.
         offer: String,
@@ -50,15 +50,15 @@ pub enum LoadError {
     /// The component imports a known name with another type.
     #[error("the component's imports do not fit the host's: {0}")]
     ImportType(String),
-    /// The component does not export the interface of a plugin.
+    /// The component does not export the interface that a plugin must export.
     #[error(
         "the component does not export {PACKAGE}/{EXPORTED}@{VERSION}, which the world `router` requires; it exports {found}. Export the interface: in Rust with `pointsman_sdk::export!`, elsewhere as the SDK's template does"
     )]
     NoExport {
-        /// Description of what it exports.
+        /// Description of what the component exports.
         found: String,
     },
-    /// The component exports the interface of a plugin, but with other functions.
+    /// The component exports the required interface, but with other functions.
     #[error("the export {PACKAGE}/{EXPORTED}@{VERSION} does not fit the world `router`: {0}")]
     ExportType(String),
 }
@@ -75,7 +75,7 @@ impl LoadError {
 pub(super) struct Loaded {
     pub(super) pre: RouterPre<State>,
     pub(super) origin: Origin,
-    /// Whether it imports any of WASI.
+    /// Whether the component imports any WASI interface.
     pub(super) wasi: bool,
 }
 
@@ -89,13 +89,13 @@ impl Loaded {
     }
 }
 
-/// Loads and links compiled code that was stored before.
+/// Loads and links compiled code that was stored earlier.
 pub(super) fn reload(engine: &Engine, code: &[u8]) -> Result<Loaded, LoadError> {
     let component = deserialize(engine.wasmtime(), code).map_err(|error| unfit(&error))?;
     link(engine, &component, Origin::Cached)
 }
 
-/// Checks a component against the world, and links its imports.
+/// Checks a component against the contract's world, and links its imports.
 pub(super) fn link(
     engine: &Engine,
     component: &Component,

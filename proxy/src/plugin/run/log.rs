@@ -1,7 +1,7 @@
 //! A guest's lines in the proxy's log.
 //!
-//! Limits their length and number, so that no guest can flood a log. Escapes them, so that no guest
-//! can forge a line. Written by `host` and `wasi`.
+//! Limits the length and number of lines, so that no guest can flood the log. Escapes them, so that
+//! no guest can forge a line. Called by `host` and `wasi`.
 
 mod budget;
 
@@ -22,8 +22,8 @@ pub(super) const MAX_LINE: usize = 4096;
 /// Maximum number of bytes of one message, with each line cut to [`MAX_LINE`]; further lines are
 /// dropped.
 ///
-/// Lines are escaped while the guest waits, when its deadline cannot interrupt it before all are
-/// written.
+/// The guest's call waits while the host escapes and writes the lines, and its deadline cannot
+/// interrupt the host.
 const MAX_MESSAGE: usize = 4 * MAX_LINE;
 
 /// Calls one of `tracing`'s macros with target and level, which have to be constants.
@@ -39,7 +39,7 @@ macro_rules! at_level {
     };
 }
 
-/// Log of one instance. A clone writes to the same log.
+/// Log of one instance. Clones write to the same log.
 #[derive(Debug, Clone)]
 pub(super) struct Log(Arc<Inner>);
 
@@ -62,7 +62,7 @@ impl Log {
         }))
     }
 
-    /// Starts a call of `route`: further lines belong to this request.
+    /// Starts a call of `route`: later lines are logged under this request's number.
     pub(super) fn begin(&self, request: Option<u64>) {
         self.0
             .request
@@ -73,8 +73,8 @@ impl Log {
     /// Writes each line of `message`, which can contain any bytes. Line breaks are kept, since a
     /// traceback is readable only with its layout.
     ///
-    /// Lines that are dropped because of the log's level, the budget or [`MAX_MESSAGE`] cost no
-    /// more than counting them.
+    /// Lines over the budget or beyond [`MAX_MESSAGE`] are only counted. If the log's level is
+    /// disabled, the message is not even read.
     pub(super) fn write(&self, level: Level, message: impl AsRef<[u8]>) {
         if !at_level!(level, enabled) {
             return;
@@ -104,13 +104,13 @@ fn count_ends(text: &[u8]) -> usize {
     text.iter().filter(|&&byte| byte == b'\n').count()
 }
 
-/// Returns the maximum number of a message's lines that are written.
+/// Returns how many lines of a message fit into [`MAX_MESSAGE`].
 fn count_fitting(text: &[u8]) -> usize {
     let mut size = 0;
     let lines = text.split(|&byte| byte == b'\n');
     lines
         .take_while(|line| {
-            // Empty lines count as well, since each one costs time.
+            // An empty line counts as one byte, since writing it takes time as well.
             size += line.len().clamp(1, MAX_LINE);
             size <= MAX_MESSAGE
         })
@@ -182,7 +182,7 @@ mod tests {
             });
             assert_eq!(budget.dropped(), dropped, "{lines} of {line} bytes");
             let written = counter.0.load(Ordering::Relaxed);
-            // A control character is escaped as five bytes.
+            // Each control character is escaped to five bytes.
             assert!(written < 6 * MAX_MESSAGE, "{written} bytes");
         };
         check(1_000_000, 1, 0);
@@ -210,7 +210,7 @@ mod tests {
             let text = [vec![b'\n'; 999_999], vec![b'x']].concat();
             log.write(Level::INFO, &text);
             assert_eq!(budget.dropped(), 999_901);
-            // This level is disabled, so nothing is taken from the budget.
+            // This level is disabled, so these lines take nothing from the budget.
             log.write(Level::DEBUG, &text);
             assert_eq!(budget.dropped(), 999_901);
         });

@@ -1,4 +1,4 @@
-//! Values that a plugin read from a request: the key of its decision.
+//! Values that a plugin reads from a request: the cache key of its decision.
 
 use std::fmt;
 
@@ -23,12 +23,12 @@ pub enum Cacheability {
 /// The reads of a plugin during one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reads {
-    /// Distinct reads, in the order of first use. The next read depends only on the values read
-    /// before it, and on nothing else of the request.
+    /// Distinct reads, in the order of first use. Which read comes next depends only on the values
+    /// read before it, and on nothing else in the request.
     pub reads: Vec<Read>,
-    /// Whether `reads` explains the decision. False once the guest has read a backend's state, the
-    /// body, a clock or random numbers, has made more than [`MAX_READS`] different reads, or has
-    /// used names longer than 64 KiB together.
+    /// Whether the values in `reads` fully determine the decision. False once the guest has read a
+    /// backend's state, the body, a clock or random numbers. Also false after more than
+    /// [`MAX_READS`] different reads, or if their names exceed 64 KiB in total.
     pub cacheable: bool,
 }
 
@@ -51,7 +51,7 @@ pub enum Read {
     Path,
     /// `query-parameter`
     QueryParameter(Box<str>),
-    /// `header`: every value of this field, whose name is in lower case.
+    /// `header`: every value of the field with this name, which is in lower case.
     Header(Box<str>),
     /// `headers`: every field line.
     Headers,
@@ -122,7 +122,7 @@ impl Read {
 }
 
 impl fmt::Display for Read {
-    /// Formats the read as the contract names it, with its name or number if it has one.
+    /// Formats the read as the contract names it, followed by its name or number if it has one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.function())?;
         match self {

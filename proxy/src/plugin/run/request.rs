@@ -13,29 +13,29 @@ use crate::questions::{Answer, Body, Draws, Questions, Subject};
 /// A request, as far as a plugin can read it.
 #[derive(Debug)]
 pub struct Request<'a> {
-    /// Its head. The plugin sees only the forwarded lines. Moved into the sandbox while a
-    /// plugin runs, and moved back unchanged.
+    /// The request head. The plugin sees only the field lines that are forwarded. The head is moved
+    /// into the sandbox while a plugin runs, and is moved back unchanged.
     pub head: &'a mut RequestHead,
-    /// Its sender.
+    /// The client that sent the request.
     pub client: &'a Arc<Client>,
-    /// Facts about the connection that it arrived on; None without TLS.
+    /// Facts about the TLS connection on which the request arrived; None without TLS.
     pub tls: Option<&'a Arc<TlsFacts>>,
-    /// The start of its body; None if the frontend does not wait for it.
+    /// The start of the request body; None if the frontend does not wait for it.
     pub body: Option<&'a BodyPrefix>,
-    /// Number of choices that have failed before: 0 at first.
+    /// Number of earlier choices that have failed; 0 at first.
     pub attempt: u32,
-    /// Answers that stay the same for the life of the request.
+    /// Stored answers to questions, shared by all plugins that route the request.
     pub answers: &'a mut Answers,
-    /// Its number in the log; None for a request that no client sent.
+    /// The request's number in the log; None for a request that no client sent.
     pub id: Option<u64>,
 }
 
 /// The part of a body that arrived before the router was called.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BodyPrefix {
-    /// Its octets, without the framing.
+    /// Octets of the body, without the framing.
     pub bytes: Bytes,
-    /// Whether it is the whole body.
+    /// Whether `bytes` contains the whole body.
     pub is_complete: bool,
 }
 
@@ -50,7 +50,7 @@ impl BodyPrefix {
 }
 
 impl Request<'_> {
-    /// Returns the parts of the request that questions are answered from.
+    /// Returns the parts of the request on which the answers to questions depend.
     pub fn subject(&self) -> Subject<'_> {
         Subject {
             head: self.head,
@@ -61,15 +61,15 @@ impl Request<'_> {
     }
 }
 
-/// State that keeps the answers to a request's questions consistent, whether the cache or a plugin
-/// asks.
+/// Stored state that keeps the answers to a request's questions consistent, no matter whether the
+/// cache or a plugin needs an answer.
 ///
 /// Created once for each request; [`begin_attempt`](Self::begin_attempt) clears what can change
 /// between attempts.
 #[derive(Debug, Default)]
 pub struct Answers {
     draws: Draws,
-    /// Backends that were queried, and whether they were usable.
+    /// Backends that were queried, each with whether it was usable then.
     usable: Vec<(Box<str>, bool)>,
 }
 

@@ -1,5 +1,5 @@
-//! Combines the decisions of a router's plugins into the one that applies to a request, with the
-//! answers to questions filled in.
+//! Combines the decisions of a router's plugins into one decision for the request, with the answers
+//! to questions filled in.
 
 use std::rc::Rc;
 
@@ -13,8 +13,8 @@ use crate::questions::{Answer, Questions, Subject};
 
 /// Combines decisions, in the order of the plugins.
 ///
-/// Usually there is only one decision, or all but one are a plain [`Route::Next`]. That decision is
-/// shared, not copied.
+/// Usually there is only one decision, or all but one are a plain [`Route::Next`]. In both cases
+/// the result is that one decision, shared rather than copied.
 #[derive(Debug, Default)]
 pub struct Resolver {
     so_far: Option<Rc<Decision>>,
@@ -41,7 +41,8 @@ impl Resolver {
         });
     }
 
-    /// Takes the combined decision, with `route` in place of that of a plugin that has failed.
+    /// Takes the combined decision, with `route` as its route. Used when a plugin has failed and
+    /// cannot choose one.
     pub fn end_by(&mut self, route: Route) -> Rc<Decision> {
         let earlier = self.end();
         let mut decision =

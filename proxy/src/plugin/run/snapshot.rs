@@ -1,10 +1,10 @@
 //! Snapshots: a component in its state after `configure`, from which its instances start.
 //!
-//! For `isolation = "request"`, which creates an instance for each request. The component is
+//! Used with `isolation = "request"`, which creates an instance for each request. The component is
 //! instrumented, configured once, and rewritten with the contents of its memories and globals at
 //! that time. The guest must not remember anything that a new instance would not have, such as a
-//! host resource, nor anything that differs each time, such as a random number. Called by `Plugin`
-//! off the worker threads, since it compiles twice.
+//! host resource. Neither may it remember anything that differs each time, such as a random number.
+//! Called by `Plugin` off the worker threads, since it compiles twice.
 //!
 //! Everything except compiling happens in this process, outside the sandbox, and only for a file
 //! that the compiler has accepted. Only one step runs at a time, whatever the number of plugins.
@@ -27,10 +27,12 @@ pub enum SnapshotError {
     /// The component contains something that cannot be rewritten.
     #[error("its state cannot be kept: {0}")]
     Unsupported(String),
-    /// The guest may remember something that a new instance does not have, or that differs there.
+    /// The guest may remember something that a new instance does not have, or that differs in a new
+    /// instance.
     #[error("while it is configured it {0}")]
     Impure(&'static str),
-    /// The component cannot be configured at all; reported when it is started.
+    /// The component cannot be configured at all. The cause is reported when an instance is
+    /// started.
     #[error("it cannot be configured")]
     Refused,
 }
@@ -77,14 +79,15 @@ pub(super) fn component<T>(
     })
 }
 
-/// Runs one step while no other step runs: each may need several times the file's size.
+/// Runs one step while no other step runs, since each can need several times the file's size in
+/// memory.
 fn alone<T, E: Display>(step: impl FnOnce() -> Result<T, E>) -> Result<T, SnapshotError> {
     static ALONE: Mutex<()> = Mutex::new(());
     let _guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     step().map_err(SnapshotError::unsupported)
 }
 
-/// Reads memories and globals through the functions that instrumentation has added to the
+/// Reads memories and globals through the functions that the instrumentation added to the
 /// component.
 struct Access<'a> {
     store: &'a mut Store<State>,

@@ -17,12 +17,12 @@ pub(super) const TICK: Duration = Duration::from_millis(1);
 
 /// Number of ticks without a running guest after which the thread parks.
 ///
-/// Long enough that steady traffic never pays for waking it, short enough that an idle proxy is
-/// idle.
+/// The number is high enough that the thread need not be woken under steady traffic, and low enough
+/// that an idle proxy uses no processor time.
 const IDLE_TICKS: u32 = 100;
 
-/// Number of epochs after which a call's deadline is checked for the first time: one, and one more
-/// because the first may end at once.
+/// Number of epochs after which a call's deadline is checked for the first time. One would not be
+/// enough, because the current epoch may end at once.
 pub(super) const FIRST_CHECK: u64 = 2;
 
 /// The ticker thread, stopped on drop.
@@ -32,11 +32,11 @@ pub(super) struct Ticker {
     thread: Option<JoinHandle<()>>,
 }
 
-/// State shared by callers and the thread.
+/// State shared by the callers and the ticker thread.
 ///
 /// A caller writes `running`, then reads `parked`; the thread writes `parked`, then reads
-/// `running`. In the single order of `SeqCst` at least one of them sees the other's write, so the
-/// thread never sleeps while a guest runs.
+/// `running`. In the single total order of `SeqCst` at least one of them sees the other's write, so
+/// the thread never sleeps while a guest runs.
 #[derive(Debug, Default)]
 struct Pulse {
     running: AtomicUsize,
@@ -57,7 +57,7 @@ impl Ticker {
         })
     }
 
-    /// Keeps the clock running until the guard is dropped.
+    /// Keeps the clock running until the returned guard is dropped.
     pub(super) fn running(&self) -> Running<'_> {
         self.pulse.running.fetch_add(1, SeqCst);
         // If many callers start at once, the swap selects one of them to wake the thread.
@@ -122,8 +122,8 @@ impl Pulse {
     }
 }
 
-/// Counts ticks by the time that has passed, not by sleeps: each sleep takes longer than requested,
-/// especially on a busy machine.
+/// Counts ticks by elapsed time rather than by the number of sleeps: a sleep takes longer than
+/// requested, especially on a busy machine.
 #[derive(Debug)]
 struct Clock {
     counted: Instant,

@@ -1,14 +1,14 @@
 //! WASI 0.2 with nothing granted: no files, environment, arguments, sockets or stdin.
 //!
-//! Plugins from JavaScript, Python and Go import it. Clocks and random numbers work, but affect
-//! caching: if `route` uses them, its decision is not cached; if `configure` uses them, none of the
-//! instance's decisions are. stdout and stderr go to the log line by line.
+//! Plugins built from JavaScript, Python and Go import WASI. Clocks and random numbers work, but
+//! affect caching: if `route` uses them, its decision is not cached; if `configure` uses them, none
+//! of the instance's decisions are. stdout and stderr go to the log line by line.
 //!
-//! wasmtime-wasi's own synchronous functions block on a tokio runtime, which panics on a worker
-//! thread because that thread is already inside one. So every function that can wait (`wasi:io`,
-//! clocks) and every function that opens a socket is implemented here. A wait polls once; only a
-//! timer can then be unready. The thread sleeps until the timer fires if that blocks no requests;
-//! otherwise the call is aborted.
+//! wasmtime-wasi's own synchronous functions block on a tokio runtime. On a worker thread that
+//! panics, because the thread is already inside a runtime. So every function that can wait
+//! (`wasi:io`, clocks) and every function that opens a socket is implemented here. Such a function
+//! polls its future once; only a timer can still be pending after that. The thread then sleeps
+//! until the timer fires if that blocks no requests; otherwise the call is aborted.
 
 mod impure;
 mod io;
@@ -37,7 +37,7 @@ use super::log::Log;
 
 pub(super) use self::impure::Origins;
 
-/// Interfaces that [`add_to_linker`] offers, without their package `wasi:`.
+/// Interfaces that [`add_to_linker`] adds, without their package name `wasi:`.
 pub(super) const INTERFACES: [&str; 27] = [
     "cli/environment",
     "cli/exit",
@@ -68,8 +68,8 @@ pub(super) const INTERFACES: [&str; 27] = [
     "sockets/udp-create-socket",
 ];
 
-/// Maximum number of bytes that the host keeps for one instance: its resources, and two lines of
-/// output.
+/// Maximum number of bytes that the host keeps for one instance's WASI state: its resources, and
+/// two lines of output.
 pub(super) const SIZE: usize = MAX_RESOURCES * 256 + 2 * stream::MAX_WRITE;
 
 /// WASI state of one instance's store.
@@ -79,7 +79,7 @@ pub(super) struct Wasi {
     stdout: LogOutput,
     stderr: LogOutput,
     sources: Sources,
-    /// Time until which the current call may wait; None if it must not wait.
+    /// Time until which the current call may wait; None if it is not allowed to wait.
     patience: Option<Instant>,
     /// Whether a call has waited for a timer.
     has_waited: bool,
@@ -109,8 +109,8 @@ impl Wasi {
         }
     }
 
-    /// Lets the guest wait for timers until [`end`](Self::end), but at most for `longest`. For
-    /// calls that block no requests.
+    /// Allows the guest to wait for timers until [`end`](Self::end), but at most for `longest`. Use
+    /// only for calls that block no requests.
     pub(super) fn allow_waits(&mut self, longest: Duration) {
         self.patience = Instant::now().checked_add(longest);
     }
@@ -120,8 +120,8 @@ impl Wasi {
         self.has_waited
     }
 
-    /// Marks the guest as instantiated: from now on clocks and random numbers differ from those of
-    /// other instances.
+    /// Marks the guest as instantiated. From then on, its clocks and random numbers differ from
+    /// those of other instances.
     pub(super) fn started(&mut self) {
         self.sources.started();
     }
@@ -131,7 +131,7 @@ impl Wasi {
         !self.table.is_empty()
     }
 
-    /// Ends a call. Writes a line that the guest has not terminated, such as the last one of a
+    /// Ends a call. Writes a line that the guest has left unterminated, such as the last one of a
     /// traceback.
     pub(super) fn end(&mut self) {
         self.patience = None;
@@ -145,7 +145,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     let l = linker;
     let options = sockets::network::LinkOptions::default();
 
-    // These never wait: wasmtime-wasi's own implementations.
+    // These functions never wait, so wasmtime-wasi's own implementations are used.
     cli::environment::add_to_linker::<_, WasiCli>(l, State::cli)?;
     cli::exit::add_to_linker::<_, WasiCli>(l, State::cli)?;
     cli::stdin::add_to_linker::<_, WasiCli>(l, State::cli)?;
@@ -159,16 +159,16 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     filesystem::preopens::add_to_linker::<_, WasiFilesystem>(l, State::filesystem)?;
     sockets::instance_network::add_to_linker::<_, WasiSockets>(l, State::sockets)?;
     sockets::network::add_to_linker::<_, WasiSockets>(l, &options, State::sockets)?;
-    // These fail at once, since sockets and lookups are not allowed.
+    // These functions fail at once, since sockets and name lookups are not allowed.
     sockets::tcp_create_socket::add_to_linker::<_, WasiSockets>(l, State::sockets)?;
     sockets::ip_name_lookup::add_to_linker::<_, WasiSockets>(l, State::sockets)?;
 
-    // Unreachable: every function takes a resource that nothing here creates.
+    // These functions are unreachable: each takes a resource that nothing here creates.
     sync::filesystem::types::add_to_linker::<_, WasiFilesystem>(l, State::filesystem)?;
     sync::sockets::tcp::add_to_linker::<_, WasiSockets>(l, State::sockets)?;
     sync::sockets::udp::add_to_linker::<_, WasiSockets>(l, State::sockets)?;
 
-    // Implemented by this module and its submodules.
+    // These interfaces are implemented by this module and its submodules.
     udp_create_socket::add_to_linker::<_, Ungranted<'static>>(l, |state| {
         Ungranted(state.sockets())
     })?;
@@ -187,8 +187,8 @@ impl State {
             .expect("a component that imports WASI is given it")
     }
 
-    /// Returns clocks and random numbers, and forbids caching unless the instance is still
-    /// starting.
+    /// Returns clocks and random numbers for the guest. Forbids caching, unless the instance is
+    /// still starting.
     fn impure(&mut self) -> Impure<'_> {
         if !self.wasi().sources.is_starting() {
             self.reads.forbid_caching();
@@ -225,8 +225,8 @@ impl WasiView for State {
     }
 }
 
-/// UDP, which is always denied. wasmtime-wasi would deny it, too, but only after entering a
-/// runtime.
+/// UDP sockets, whose creation is always denied. wasmtime-wasi would also deny it, but only after
+/// entering a runtime.
 struct Ungranted<'a>(WasiSocketsCtxView<'a>);
 
 impl HasData for Ungranted<'static> {

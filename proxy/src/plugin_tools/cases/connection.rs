@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::http::head::{CertificateFacts, TlsFacts};
 use crate::http::message::{Scheme, Version};
 
-/// A version of HTTP.
+/// An HTTP version.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 pub(super) enum RawVersion {
     #[serde(rename = "1.0")]
@@ -32,7 +32,7 @@ impl From<RawVersion> for Version {
     }
 }
 
-/// A scheme.
+/// A URI scheme.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum RawScheme {
@@ -84,7 +84,7 @@ impl Default for RawCertificate {
 }
 
 impl RawTls {
-    /// Returns the facts that the proxy would have about such a session.
+    /// Returns the facts that the proxy would have about this TLS session.
     pub(super) fn facts(&self) -> Arc<TlsFacts> {
         let server_name = self.server_name.as_deref();
         let certificate = self.client_certificate.as_ref();

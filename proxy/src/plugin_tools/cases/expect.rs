@@ -45,14 +45,14 @@ pub struct Difference {
     pub found: String,
 }
 
-/// Reasons why there is no decision.
+/// Reasons why the plugin returned no decision.
 pub(super) enum Failure {
     Configure(Fault),
     Route(Fault),
 }
 
 impl Expect {
-    /// Checks that a result like this is possible.
+    /// Checks that a plugin could produce the expected result.
     pub(super) fn check(&self, backends: &[String]) -> Result<(), String> {
         let answers = [
             self.backend.is_some(),

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::http::syntax;
 
-/// A field's value: a text, a repeated text, or a list of octets if it is not text.
+/// A field's value: a string, a repeated string, or a list of octets if it is not text.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Octets {
@@ -28,7 +28,7 @@ impl Octets {
     }
 }
 
-/// Checks that a text is a valid field name.
+/// Checks that `name` is a valid field name.
 pub(super) fn check_name(name: &str) -> Result<(), String> {
     if syntax::is_name(name.as_bytes()) {
         Ok(())

@@ -1,4 +1,4 @@
-//! The proxy around the cases of a table: its backends and the operator's tables.
+//! The proxy environment of a file's cases: its backends and the operator's tables.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,14 +10,16 @@ use crate::tables::{Mistake, Tables};
 /// Tables by name.
 pub(super) type RawTables = BTreeMap<String, BTreeMap<String, String>>;
 
-/// Environment that all cases of a table share.
+/// Environment that all cases of a file share.
 #[derive(Debug)]
 pub(super) struct World {
     backends: Vec<BackendName>,
-    /// Servers of the backends that list them; every other backend has one, of any name.
+    /// Servers of the backends for which the file lists them. Every other backend has one server,
+    /// which matches any name.
     servers: BTreeMap<String, Vec<String>>,
     tables: Arc<Tables>,
-    /// Environment with every backend usable, shared by all such cases, as in a proxy.
+    /// Environment in which every backend is usable. As in a proxy, all cases without unusable
+    /// backends share it.
     usual: Environment,
 }
 
@@ -61,7 +63,7 @@ impl World {
     }
 }
 
-/// The backends of a table, each with idle servers.
+/// The backends of a file's cases, each with idle servers.
 #[derive(Debug)]
 struct Named {
     backends: Vec<BackendName>,

@@ -5,7 +5,7 @@
 use super::{Files, Folder};
 use crate::plugin_tools::project::Language;
 
-/// Expands to a folder's files with their paths within it.
+/// Expands to a folder's files, each with its path within the folder.
 macro_rules! folder {
     ($name:literal: $($path:literal)*) => {
         Folder {

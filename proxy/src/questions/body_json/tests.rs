@@ -1,4 +1,4 @@
-//! Cases, and a comparison with `serde_json`.
+//! Test cases, and a comparison with `serde_json`.
 
 use proptest::prelude::*;
 use serde_json::Value;
@@ -45,7 +45,7 @@ fn members() {
         ),
         ("/\u{e4}", r#"{"\u00e4":"key"}"#, Some("key")),
         ("/s", r#"{"s":""}"#, Some("")),
-        // Not a string, number or boolean.
+        // The member is not a string, number or boolean.
         ("/a", r#"{"a":null}"#, None),
         ("/a", r#"{"a":{}}"#, None),
         ("/a", r#"{"a":[1]}"#, None),
@@ -124,7 +124,7 @@ fn depth_is_bounded() {
     assert!(Pointer::parse(&"/a".repeat(MAX_DEPTH + 1)).is_none());
 }
 
-/// Generates any value, with keys that pointers are likely to hit.
+/// Generates any value, with keys that the generated pointers are likely to match.
 fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),

@@ -1,4 +1,4 @@
-//! Limits, errors, and the comparison of instances.
+//! Tests limits, errors, and the comparison of instances.
 
 use super::*;
 use crate::config::TableValues;
@@ -125,7 +125,7 @@ fn memory_is_bounded() {
     assert!((count * 4096..LIMIT).contains(&questions.memory()));
 }
 
-/// Makes definitions as a plugin would, one of which fails.
+/// Makes the definitions of a plugin, one of which fails.
 fn define(builder: &mut Builder) {
     let _ = exact(builder, "host", &[("a", 1), ("b", 2)]);
     let _ = builder.value("nothing");
@@ -186,7 +186,7 @@ fn differences_are_faults() {
         let error = other(&mut verifying).unwrap_err();
         assert_eq!(error, DefineError::Differs(1));
         assert!(error.is_fault());
-        // Even if the plugin ignores the error.
+        // The build fails even if the plugin ignores the error.
         assert_eq!(verifying.build().unwrap_err(), DefineError::Differs(1));
     }
 }

@@ -1,4 +1,4 @@
-//! Cases, and comparisons with linear searches.
+//! Test cases, and comparisons with linear searches.
 
 use proptest::prelude::*;
 
@@ -12,7 +12,7 @@ fn matcher(kind: MatchKind, case: Case, entries: &[&str]) -> Result<Matcher, Def
     collector.finish()
 }
 
-/// Returns the entry that is found.
+/// Returns the entry that the matcher finds.
 fn find<'e>(matcher: &Matcher, entries: &[&'e str], part: &[u8]) -> Option<&'e str> {
     let number = matcher.find(part)?.number();
     Some(entries[usize::try_from(number).unwrap() - 1])
@@ -313,7 +313,8 @@ fn errors_name_the_entry() {
 
 #[test]
 fn expressions_that_are_too_large_together_are_split() {
-    // Each expression doubles the states of an automaton that contains all of them.
+    // Each additional expression doubles the number of states of an automaton that contains all of
+    // them.
     let expressions: Vec<String> = (b'a'..=b'l')
         .map(|byte| format!("<{0}.*{0}>", char::from(byte)))
         .collect();
@@ -449,7 +450,7 @@ proptest! {
                 let case = if kind == MatchKind::Domain { Case::Ignored } else { case };
                 let mut kept: Vec<&str> = Vec::new();
                 for entry in &entries {
-                    // Skip entries that are errors.
+                    // Keep only the valid entries.
                     kept.push(entry);
                     if matcher(kind, case, &kept).is_err() {
                         kept.pop();
@@ -470,7 +471,7 @@ proptest! {
         seeds in prop::collection::vec((any::<bool>(), any::<u8>(), 0_u8..=32), 0..150),
         addresses in prop::collection::vec((any::<bool>(), any::<u8>()), 1..16),
     ) {
-        // A few bits at either end, so that networks contain each other.
+        // Vary only a few bits at either end, so that some networks contain others.
         let bits = |seed: u8| u32::from(seed & 0xf0) << 24 | u32::from(seed & 0xf);
         let v6 = |bits: u32| u128::from(bits >> 16) << 112 | u128::from(bits & 0xffff);
         let text = |(is_v4, seed, prefix): (bool, u8, u8)| if is_v4 {

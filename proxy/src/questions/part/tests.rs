@@ -1,4 +1,4 @@
-//! Cases for every part.
+//! Test cases for every part.
 
 use super::super::subject::Body;
 use super::*;

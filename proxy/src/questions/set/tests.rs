@@ -1,4 +1,4 @@
-//! Answers to questions of every kind.
+//! Tests the answers to questions of every kind.
 
 use std::cell::Cell;
 
@@ -77,7 +77,7 @@ fn shares_of_parts() {
     let with = head(&[("cookie", "s=1"), ("x", ""), ("x", "later")]);
     assert_eq!(answer(&questions, 0, &with, &draws), Answer::Number(1));
     assert_eq!(answer(&questions, 1, &with, &draws), Answer::None);
-    // Only the first line counts, and an empty part is in no share.
+    // Only the first line of the field is used, and an empty part is in no share.
     assert_eq!(answer(&questions, 2, &with, &draws), Answer::None);
     for lines in [&[][..], &[("cookie", "s=")]] {
         assert_eq!(answer(&questions, 0, &head(lines), &draws), Answer::None);

@@ -11,16 +11,16 @@ struct Pending {
     entries: Range<usize>,
     /// Number of bytes that lead to the node.
     depth: usize,
-    /// The last of these bytes.
+    /// The last of the bytes that lead to the node.
     first: u8,
 }
 
 impl Trie {
-    /// Builds a trie. `entry` returns the text at an index below `count`, and `value` returns its
-    /// value.
+    /// Builds a trie. `entry` returns the text at an index below `count`, and `value` returns the
+    /// value at an index.
     ///
     /// # Errors
-    /// If two texts are equal, or if there are too many.
+    /// Two texts are equal, or there are too many entries.
     pub(in crate::questions) fn new<'e>(
         count: usize,
         entry: impl Fn(usize) -> &'e [u8],
@@ -79,7 +79,8 @@ impl Layout {
         if self.nodes.is_empty() {
             self.next_child = 1;
         }
-        // The entries are sorted, so all of them share what the first and the last share.
+        // The entries are sorted, so a prefix that the first and the last one share is common to
+        // all of them.
         let label = match entries.clone().last() {
             Some(last) => common(&entry(entries.start)[depth..], &entry(last)[depth..]),
             None => 0,
@@ -135,8 +136,8 @@ fn common(one: &[u8], other: &[u8]) -> usize {
     pairs.take_while(|(one, other)| one == other).count()
 }
 
-/// Returns the first index of `range` at which `holds` is false. It must be true before that index
-/// and false from there on.
+/// Returns the first index of `range` at which `holds` is false. `holds` must be true before that
+/// index and false from there on.
 fn boundary(range: &Range<usize>, holds: impl Fn(usize) -> bool) -> usize {
     let (mut low, mut high) = (range.start, range.end);
     while low < high {

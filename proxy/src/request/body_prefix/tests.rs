@@ -57,9 +57,9 @@ fn requests_that_wait() {
     );
     check(&typed("Content-Type: text/plain"), false);
     check(&typed("Content-Type:"), false);
-    // There are two types, and a server can use either.
+    // There are two content types, and a server can use either.
     check(&of("Content-Type: text/plain\r\nContent-Length: 5"), false);
-    // The field is hop-by-hop, so the server does not get it.
+    // `Connection` makes the field hop-by-hop, so the server does not get it.
     check(&of("Connection: content-type\r\nContent-Length: 5"), false);
     let upgrade = "Connection: upgrade\r\nUpgrade: tcp\r\nContent-Length: 5";
     check(&of(upgrade), false);
@@ -68,7 +68,7 @@ fn requests_that_wait() {
 /// The bytes that the router gets, and whether they are the whole body.
 type Seen = Result<(Vec<u8>, bool), String>;
 
-/// Reads the prefix of a request with these framing fields, after `sent` has arrived of its body.
+/// Reads the prefix of a request with these framing fields, once `sent` has arrived as its body.
 async fn seen(lines: &str, sent: &[u8], too_large: TooLarge) -> Seen {
     let (_, request) = request(lines);
     let (mut far, near) = UnixStream::pair().unwrap();
@@ -110,7 +110,7 @@ async fn the_router_gets_a_prefix() {
         check(CHUNKED, "0\r\n\r\n", too_large, ("", true)).await;
         let whole = "3\r\n123\r\n5;x=y\r\n45678\r\n0\r\nX: y\r\n\r\nGET /";
         check(CHUNKED, whole, too_large, ("12345678", true)).await;
-        // The time passes before more arrives.
+        // The wait times out before more arrives.
         for (sent, bytes) in [
             ("", ""),
             ("3\r\n12", "12"),

@@ -1,4 +1,5 @@
-//! Tests the cache against generated policies, whatever they read or ask, in whatever order.
+//! Tests the cache against generated policies, which make any reads and ask any questions in any
+//! order.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, LazyLock};
@@ -43,14 +44,14 @@ impl Backends for NoBackends {
     }
 }
 
-/// A deterministic plugin: its next read depends on what it has read.
+/// A deterministic plugin: its next read depends only on the values that it has read before.
 #[derive(Debug, Clone)]
 enum Policy {
     Read(Read, Vec<Policy>),
     Decide(usize),
 }
 
-/// Result of a read, in the contract's own types.
+/// Result of a read, in the types of the contract.
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum Seen {
     Text(String),
@@ -64,7 +65,7 @@ enum Seen {
     Answer(Option<u32>, Option<Vec<u8>>),
 }
 
-/// One question of each kind that depends on the request only.
+/// One question of each kind whose answer depends only on the request.
 static QUESTIONS: LazyLock<Arc<Questions>> = LazyLock::new(|| {
     let mut builder = Builder::new(1 << 20, Arc::default(), Box::new(|_| true));
     let mut matcher = builder.matcher(MatchKind::Suffix, "host", Case::Ignored);
@@ -140,7 +141,7 @@ fn see(read: &Read, facts: &mut Facts<'_>) -> Seen {
 }
 
 impl Policy {
-    /// Returns the decision and the distinct reads.
+    /// Returns the decision of the policy and its distinct reads.
     fn route(&self, facts: &mut Facts<'_>) -> (Rc<Decision>, Vec<Read>) {
         let mut reads = Vec::new();
         let mut policy = self;
@@ -207,7 +208,7 @@ fn policies() -> impl Strategy<Value = Policy> {
     })
 }
 
-/// Everything that a plugin can read.
+/// Every part of a request that a plugin can read.
 #[derive(Debug)]
 struct Asked {
     head: RequestHead,
@@ -246,7 +247,7 @@ impl Asked {
     }
 }
 
-/// A few similar strings, so that the values built from them are similar, too.
+/// Generates a few similar strings, so that the values built from them are similar as well.
 fn texts() -> impl Strategy<Value = Box<str>> {
     prop::sample::select(vec!["", "a", "b", "ab"]).prop_map(Box::from)
 }
@@ -278,7 +279,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    /// Generated from few parts, so that requests share values, and values look alike.
+    /// Generates requests from few parts, so that they share values or have similar ones.
     fn requests()(
         method in prop::sample::select(vec!["GET", "POST", ""]),
         scheme in prop::sample::select(vec![Scheme::Http, Scheme::Https]),
@@ -311,7 +312,7 @@ prop_compose! {
     }
 }
 
-/// Checks the invariants of the tree, which must hold between two calls.
+/// Checks the invariants of the tree that must be true between two calls.
 fn check(cache: &Cache) {
     let nodes: Vec<&Node> = cache.nodes.iter().flatten().collect();
     let bytes: usize = nodes.iter().map(|node| node.cost()).sum();
@@ -392,7 +393,7 @@ proptest! {
         }
     }
 
-    /// The invariant that the tree depends on.
+    /// Checks the invariant on which the tree depends.
     #[test]
     fn values_are_equal_exactly_if_a_plugin_sees_the_same(
         read in some_reads(),
@@ -409,7 +410,7 @@ proptest! {
         prop_assert_eq!(value(&one) == value(&other), is_same);
     }
 
-    /// Two alternating policies are one policy that is not deterministic.
+    /// A plugin that is not deterministic is simulated by alternating between two policies.
     #[test]
     fn a_plugin_that_is_not_deterministic_breaks_nothing(
         policies in [policies(), policies()],
@@ -449,7 +450,7 @@ fn certificate(asked: &mut Asked) -> &mut CertificateFacts {
     facts.client_certificate.as_mut().unwrap()
 }
 
-/// A decision is shared by exactly those requests that agree in everything that was read.
+/// Requests share a decision if and only if they agree in everything that was read for it.
 #[test]
 fn a_decision_depends_on_the_session_and_the_version_only_if_they_were_read() {
     let asked = |change: fn(&mut Asked)| {
@@ -537,7 +538,7 @@ fn a_table_shrinks_with_its_entries() {
     for number in 0..2000 {
         insert(format!("{number}.test"));
     }
-    // Its size evicts all others.
+    // This entry is so large that it evicts all others.
     insert("a".repeat(limits.bytes - 1000));
     check(&cache);
     let root = cache.root.map(|root| &node(&cache.nodes, root).content);

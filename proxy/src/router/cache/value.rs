@@ -1,14 +1,15 @@
-//! Encodes the value of a read as bytes, which are equal if a plugin sees the same value.
+//! Encodes the value of a read as bytes. They are equal for two requests if and only if a plugin
+//! sees the same value.
 
 use crate::http::head::CertificateFacts;
 use crate::plugin::{Answers, Backends, BodyPrefix, Read, Request};
 use crate::questions::{Questions, Subject, reads};
 
-/// Everything that a plugin can read of a request, or ask about it.
+/// Everything that a plugin can read from a request or ask about it.
 #[derive(Debug)]
 pub(in crate::router) struct Facts<'a> {
     pub(in crate::router) subject: Subject<'a>,
-    /// Number of choices that have failed before.
+    /// Number of earlier choices that have failed.
     pub(in crate::router) attempt: u32,
     /// Questions of the plugin.
     pub(in crate::router) questions: &'a Questions,
@@ -37,10 +38,10 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// Writes the value of `read`, and nothing else, to `value`.
+    /// Replaces the contents of `value` by the encoded value of `read`.
     ///
-    /// Two requests have the same bytes if and only if a plugin gets the same result of this read
-    /// from both. For this, each element of a list is preceded by its length.
+    /// Two requests have the same bytes if and only if the read returns the same result to a plugin
+    /// for both. Therefore each element of a list is preceded by its length.
     pub(super) fn value_of(&mut self, read: &Read, value: &mut Vec<u8>) {
         value.clear();
         let head = self.subject.head;
@@ -130,7 +131,7 @@ fn push(value: &mut Vec<u8>, element: &[u8]) {
     value.extend_from_slice(element);
 }
 
-/// Writes an optional element, such that None differs from an empty element.
+/// Appends an optional element, encoded so that None differs from an empty element.
 fn push_option(value: &mut Vec<u8>, element: Option<&[u8]>) {
     value.push(u8::from(element.is_some()));
     push(value, element.unwrap_or_default());

@@ -1,5 +1,5 @@
-//! A reference writer that follows `docs/run/logs.md` literally: character by character, through
-//! `core::fmt` and floats. The fast writer is compared with it.
+//! A reference writer that follows `docs/run/logs.md` literally: character by character, with
+//! `core::fmt` and floating-point numbers. The tests compare the fast writer with it.
 
 use std::fmt::{Display, Write as _};
 use std::time::Duration;
@@ -45,7 +45,7 @@ pub(super) fn fields(record: &AccessRecord<'_>, format: LogFormat) -> String {
     line.0
 }
 
-/// Rounds a time to `parts` parts of a millisecond.
+/// Converts a time to milliseconds, rounded to a multiple of 1/`parts`.
 fn milliseconds(time: Option<Duration>, parts: f64) -> Option<f64> {
     time.map(|time| (time.as_secs_f64() * 1e3 * parts).round() / parts)
 }
@@ -67,7 +67,7 @@ impl Line {
         }
     }
 
-    /// Writes at most 1,024 bytes, then the full length if it was longer.
+    /// Writes at most 1,024 bytes of `value`. If it is longer, its full length follows.
     fn cut_text(&mut self, name: &str, value: Option<&str>) {
         let shown = value.map(|value| {
             let ends = value.char_indices().map(|(at, char)| at + char.len_utf8());
@@ -120,7 +120,7 @@ impl Line {
         for &byte in value {
             match byte {
                 b'\\' => escaped += "\\\\",
-                // In JSON, the escaping that follows handles the quote.
+                // In JSON, a later step escapes the quote.
                 b'"' if self.1 == LogFormat::Text => escaped += "\\\"",
                 b' '..=b'~' => escaped.push(char::from(byte)),
                 _ => write!(escaped, "\\x{byte:02x}").unwrap(),

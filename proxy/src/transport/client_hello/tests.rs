@@ -1,4 +1,4 @@
-//! Hand-made hellos, and hellos of rustls, which also parses them.
+//! Handwritten `ClientHello` messages, and those of rustls, whose own parser must agree.
 
 use std::sync::Arc;
 
@@ -161,7 +161,7 @@ fn too_large() {
     assert_eq!(complete(&fits).server_name.as_deref(), Some("io.a"));
     let early = parse(&records(&hello(largest - rest + 1), MAX_FRAGMENT)[..9]);
     assert_eq!(early, Err(ClientHelloError::TooLarge));
-    // The limit also counts a record header for every byte.
+    // With one byte in each record, the limit also counts a record header for each byte.
     let split = records(&hello(4000), 1);
     let within = parse(&split[..MAX_CLIENT_HELLO - 1]);
     assert_eq!(within, Ok(Parsed::Partial));

@@ -3,7 +3,7 @@
 /// The Castagnoli polynomial, reflected.
 const POLYNOMIAL: u32 = 0x82f6_3b78;
 
-/// The remainder of each byte.
+/// The remainder for each value of a byte.
 const TABLE: [u32; 256] = table();
 
 const fn table() -> [u32; 256] {

@@ -57,14 +57,14 @@ pub struct Extensions<'a> {
     pub authority: Option<&'a str>,
     /// Identifier of the connection across proxies.
     pub unique_id: Option<&'a [u8]>,
-    /// TLS session. Present if the client connected by TLS.
+    /// TLS session, if the client connected by TLS.
     pub tls: Option<Tls<'a>>,
 }
 
 /// A client's TLS session.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tls<'a> {
-    /// Version as text, such as `TLSv1.3`.
+    /// Version as a string, such as `TLSv1.3`.
     pub version: Option<&'a str>,
     /// The certificate that the client authenticated with.
     pub certificate: Option<ClientCertificate<'a>>,
@@ -73,11 +73,11 @@ pub struct Tls<'a> {
 /// A client's certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientCertificate<'a> {
-    /// The connection on which it was presented.
+    /// The connection on which the certificate was presented.
     pub presented: Presented,
-    /// Whether the sender has verified it.
+    /// Whether the sender has verified the certificate.
     pub is_verified: bool,
-    /// Common Name of its subject.
+    /// Common Name of the certificate's subject.
     pub common_name: Option<&'a str>,
 }
 
@@ -96,13 +96,13 @@ pub enum ProxyProtocolError {
     /// The bytes match neither version's signature.
     #[error("no PROXY protocol header")]
     NoSignature,
-    /// Version 1 has no CRLF in its first 107 bytes.
+    /// A version 1 header has no CRLF in its first 107 bytes.
     #[error("PROXY line too long")]
     LineTooLong,
-    /// Version 1 has a bare CR or LF.
+    /// A version 1 header has a bare CR or LF.
     #[error("PROXY line does not end in CRLF")]
     LineEnd,
-    /// Version 1 has too few or too many fields, or an extra space.
+    /// A version 1 header has too few or too many fields, or an extra space.
     #[error("PROXY line has the wrong fields")]
     Fields,
     /// The family is not `TCP4`, `TCP6` or `UNKNOWN` in version 1, or is unassigned in version 2.
@@ -114,22 +114,24 @@ pub enum ProxyProtocolError {
     /// A port is not a decimal number up to 65535 without leading zeros.
     #[error("invalid port in the PROXY header")]
     Port,
-    /// The signature is that of version 2, but the version number is another.
+    /// The signature is that of version 2, but the version number is not 2.
     #[error("unknown version of the PROXY protocol")]
     Version,
-    /// The command in version 2 is neither `LOCAL` nor `PROXY`.
+    /// The command in a version 2 header is neither `LOCAL` nor `PROXY`.
     #[error("unknown command in the PROXY header")]
     Command,
-    /// Version 2 has more than [`MAX_V2_LENGTH`](super::MAX_V2_LENGTH) bytes.
+    /// A version 2 header has more than [`MAX_V2_LENGTH`](super::MAX_V2_LENGTH) bytes after its
+    /// fixed part.
     #[error("PROXY header too large")]
     TooLarge,
-    /// The length in version 2 is too small for the addresses.
+    /// The length in a version 2 header is too small for the addresses.
     #[error("PROXY header too short for its addresses")]
     TooShort,
     /// A TLV does not end within the header, or its value is malformed.
     #[error("invalid TLV of type {0:#04x} in the PROXY header")]
     Tlv(u8),
-    /// A TLV type that allows one value occurs twice. Readers would differ.
+    /// A TLV type that allows one value occurs twice. Different receivers could use different
+    /// values.
     #[error("several TLVs of type {0:#04x} in the PROXY header")]
     DuplicateTlv(u8),
     /// The CRC32C in the header is wrong.
@@ -137,13 +139,13 @@ pub enum ProxyProtocolError {
     Checksum,
 }
 
-/// Both addresses in one family, as both versions require.
+/// Both addresses, in the same family, as both versions require.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AddressPair<'a> {
     V4(SocketAddrV4, SocketAddrV4),
     V6(SocketAddrV6, SocketAddrV6),
     Unix(&'a [u8], &'a [u8]),
-    /// Only one end is TCP, and no family has both kinds.
+    /// One end is TCP and the other a Unix socket, and no family has both kinds.
     Unspecified,
 }
 

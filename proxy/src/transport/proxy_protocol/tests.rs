@@ -1,4 +1,4 @@
-//! Both versions: tables of headers, and headers that are written and read back.
+//! Tests of both versions: tables of headers, and headers that are written and read back.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -27,8 +27,8 @@ fn plain(source: &str, destination: &str) -> Header<'static> {
     proxied(tcp(source), tcp(destination), Extensions::default())
 }
 
-/// Checks that the bytes are this header, that fewer bytes are incomplete, and that bytes after it
-/// are ignored.
+/// Checks that the bytes parse as this header, that fewer bytes are incomplete, and that bytes
+/// after the header are ignored.
 #[track_caller]
 fn check(bytes: &[u8], expected: &Header<'_>) {
     for end in 0..bytes.len() {
@@ -381,7 +381,7 @@ fn extensions_without_room_are_left_out() {
     check(&written, &inet(kept));
 }
 
-/// Generates TCP addresses, with IPv4 addresses in canonical form, as in headers.
+/// Generates TCP addresses. IPv4 addresses are in canonical form, as in parsed headers.
 fn any_tcp() -> impl Strategy<Value = Address<'static>> {
     any::<(IpAddr, u16)>()
         .prop_map(|(ip, port)| Address::Tcp(SocketAddr::new(ip.to_canonical(), port)))

@@ -99,8 +99,8 @@ fn verify(header: &[u8], end: usize, value: &[u8]) -> Result<(), ProxyProtocolEr
     }
 }
 
-/// Parses the SSL TLV. Returns `None` without the flag: the client did not connect by TLS, and the
-/// rest means nothing.
+/// Parses the SSL TLV. Returns `None` if the client did not connect by TLS, which the flag shows:
+/// the rest then has no meaning.
 fn tls(value: &[u8]) -> Result<Option<Tls<'_>>, ProxyProtocolError> {
     let mut reader = Reader::new(value);
     let head = (reader.u8(), reader.array::<4>());

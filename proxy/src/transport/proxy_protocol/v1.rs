@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::header::{Address, AddressPair, Extensions, Header, Parsed, ProxyProtocolError};
 
-/// Maximum length of a line, including CRLF: that of `UNKNOWN` with the longest addresses.
+/// Maximum length of a line, including CRLF: that of an `UNKNOWN` line with the longest addresses.
 pub const MAX_V1_LENGTH: usize = 107;
 
 /// The start of every line.
@@ -58,8 +58,8 @@ fn header(fields: &[u8]) -> Result<Header<'static>, ProxyProtocolError> {
     })
 }
 
-/// Parses an address. The standard library has the specification's grammar: no leading zeros in
-/// IPv4, no zone in IPv6.
+/// Parses an address. The parsers of the standard library follow the specification's grammar: no
+/// leading zeros in IPv4, no zone in IPv6.
 fn parse_ip<T: FromStr + Into<IpAddr>>(text: &str) -> Result<IpAddr, ProxyProtocolError> {
     let ip = text.parse::<T>();
     ip.map(Into::into).map_err(|_| ProxyProtocolError::Address)
@@ -78,8 +78,8 @@ fn parse_port(text: &str) -> Result<u16, ProxyProtocolError> {
 ///
 /// [`Header::Local`], and addresses that are not both TCP, are written as `UNKNOWN`, which some
 /// receivers reject. For its own health checks, a proxy should therefore send the addresses of its
-/// connection. This version has no extensions. If the addresses belong to different families, the
-/// IPv4 one is written as IPv6.
+/// connection. Version 1 has no extensions, so they are left out. If the addresses belong to
+/// different families, the IPv4 one is written as IPv6.
 pub fn push_v1(header: &Header<'_>, out: &mut Vec<u8>) {
     let pair = match *header {
         Header::Local => AddressPair::Unspecified,

@@ -7,7 +7,8 @@ use super::{crc32c, tlv};
 use crate::transport::reader::Reader;
 
 /// Maximum number of bytes after the fixed part: addresses and TLVs. The protocol allows 64 KiB,
-/// but senders use a few hundred bytes. Each new connection can make the proxy buffer this much.
+/// but senders use a few hundred bytes. Each new connection can make the proxy buffer this many
+/// bytes.
 pub const MAX_V2_LENGTH: usize = 4096;
 
 /// Length of the fixed part: signature, command, family and the length of the rest.
@@ -30,7 +31,7 @@ const UNIX: u8 = 0x3;
 /// Length of a Unix socket's path field in bytes.
 const UNIX_PATH: usize = 108;
 
-/// Whether a header contains a CRC32C of itself.
+/// Whether a header contains its own CRC32C.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Checksum {
     /// No checksum.
@@ -90,8 +91,8 @@ fn proxied(header: &[u8], family: u8, protocol: u8) -> Result<Header<'_>, ProxyP
     };
     let (source, destination) = addresses.ok_or(ProxyProtocolError::TooShort)?;
     let extensions = tlv::parse(header, header.len() - reader.rest().len())?;
-    // Datagrams cannot have arrived over a stream. The specification treats such headers, and those
-    // without a protocol, like those of unspecified families.
+    // Datagrams cannot have arrived over a stream. The specification treats such headers, and
+    // headers without a protocol, like those of unspecified families.
     if protocol != STREAM {
         return Ok(Header::Local);
     }

@@ -29,7 +29,7 @@ pub struct Identity {
 /// Reason why a certificate or its key cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum CertificateError {
-    /// The text is not PEM.
+    /// The chain is not valid PEM.
     #[error("it is not valid PEM: {0}")]
     Pem(String),
     /// There is no `CERTIFICATE` section.
@@ -41,7 +41,7 @@ pub enum CertificateError {
     /// There is no section with a private key.
     #[error("there is no private key in it")]
     NoKey,
-    /// The text of the key is not PEM.
+    /// The key is not valid PEM.
     #[error("the private key is not valid PEM: {0}")]
     KeyPem(String),
     /// The key needs a passphrase.
@@ -64,14 +64,14 @@ pub enum CertificateError {
         "the first certificate, {0}, is that of a certificate authority; the server's own must come first"
     )]
     Authority(String),
-    /// A certificate, counted from 1, does not certify the one before it.
+    /// A certificate of the chain does not certify the one before it.
     #[error(
         "certificate {position} of the chain, {subject}, does not certify the one before it, which was issued by {issuer}"
     )]
     OutOfOrder {
-        /// Position of the certificate in the chain.
+        /// Position of the certificate in the chain, counted from 1.
         position: usize,
-        /// Its subject.
+        /// The certificate's subject.
         subject: String,
         /// The subject that a certificate at this position must have.
         issuer: String,
@@ -112,7 +112,7 @@ pub enum Role {
 }
 
 impl CertificateFacts {
-    /// Reads the facts of the first certificate in a PEM text.
+    /// Reads the facts of the first certificate in PEM data.
     ///
     /// # Errors
     /// [`CertificateError`] if there is no valid certificate.
@@ -272,8 +272,8 @@ fn check_chain(
 /// Returns whether `issuer` certifies `subject`.
 ///
 /// Compares the names, and the key identifiers if both certificates have them, because one
-/// authority can have certificates for several keys. Accepts certificates of version 1 as
-/// authorities, because they cannot state their purpose.
+/// authority can have certificates for several keys. Accepts version 1 certificates as authorities,
+/// because they cannot state their purpose.
 fn certifies(issuer: &X509Certificate<'_>, subject: &X509Certificate<'_>) -> bool {
     let wanted =
         subject

@@ -4,12 +4,12 @@ use std::io::{self, IoSlice, Read, Write};
 
 use crate::transport::socket::Socket;
 
-/// How the socket is read.
+/// When the socket is read.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Source {
     /// Only if the poller has reported readiness.
     Poller,
-    /// Always.
+    /// Always, even if the poller has reported nothing.
     System,
 }
 
@@ -23,7 +23,7 @@ pub(super) struct Receiver<'a> {
 }
 
 impl<'a> Receiver<'a> {
-    /// Creates a receiver. `spill` takes the bytes that do not fit into the session at once.
+    /// Creates a receiver. Bytes that do not fit into the session at once go to `spill`.
     pub(super) fn new(socket: &'a Socket, source: Source, spill: &'a mut [u8]) -> Receiver<'a> {
         Receiver {
             socket,

@@ -19,7 +19,7 @@ use super::server::roots;
 use super::{Version, provider, versions};
 use crate::transport::socket::Socket;
 
-/// Maximum number of servers whose sessions are remembered, each with one session of TLS 1.2 and at
+/// Maximum number of servers whose sessions are remembered. Each has one session of TLS 1.2 and at
 /// most eight tickets of TLS 1.3.
 const MAX_REMEMBERED: usize = 256;
 
@@ -66,7 +66,7 @@ pub enum ClientTlsError {
     Name(String),
 }
 
-/// The name that a server's certificate must have. Can differ from its address.
+/// The name that a server's certificate must have. The name can differ from the server's address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerName(ServerName<'static>);
 
@@ -115,8 +115,8 @@ impl ClientTls {
         })
     }
 
-    /// Returns a copy with a separate session cache, for example for a worker, which then never
-    /// waits for another one.
+    /// Returns a copy with a separate session cache. A worker with its own copy never waits for
+    /// another worker.
     #[must_use]
     pub fn with_own_sessions(&self) -> ClientTls {
         let mut config = ClientConfig::clone(&self.config);
@@ -126,7 +126,7 @@ impl ClientTls {
         }
     }
 
-    /// Starts a handshake with the server whose certificate has `name`.
+    /// Starts a handshake with a server whose certificate must have `name`.
     pub fn connect(&self, socket: Socket, name: &PeerName) -> Handshake {
         let session = ClientConnection::new(Arc::clone(&self.config), name.0.clone());
         Handshake::connect(socket, session.map(Connection::Client))
@@ -170,7 +170,8 @@ fn system_roots() -> Result<RootCertStore, ClientTlsError> {
     Ok(roots)
 }
 
-/// Verifier that accepts any certificate. The peer must still prove that it has the key.
+/// Verifier that accepts any certificate. The peer must still prove that it has the certificate's
+/// key.
 #[derive(Debug)]
 struct DangerAcceptInvalid;
 

@@ -19,7 +19,7 @@ pub(super) const CHALLENGE_PROTOCOL: &[u8] = b"acme-tls/1";
 /// Negotiated properties of a TLS connection.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TlsFacts {
-    /// The name that the client requested, in lower case. Only on the server side.
+    /// The name that the client requested, in lower case. Set only on the server side.
     pub server_name: Option<Box<str>>,
     /// The protocol negotiated by ALPN, such as `h2`.
     pub alpn: Option<Box<[u8]>>,
@@ -29,7 +29,7 @@ pub struct TlsFacts {
     pub cipher: Box<str>,
     /// Whether an earlier session was resumed.
     pub resumed: bool,
-    /// The client's verified certificate, also for a resumed session. Only on the server side.
+    /// The client's verified certificate, also for a resumed session. Set only on the server side.
     pub client_certificate: Option<Box<CertificateFacts>>,
 }
 
@@ -209,9 +209,9 @@ fn escaped(value: &str) -> String {
     text
 }
 
-/// Formats a time in seconds since 1970 for people.
+/// Formats a time in seconds since 1970 in human-readable form.
 pub fn date(seconds: i64) -> String {
-    // Latest time that HTTP can express. Certificates that never expire have later ones.
+    // Latest time that HTTP can express. Certificates that never expire have a later `not_after`.
     const LATEST: u64 = 253_402_300_799;
     let seconds = u64::try_from(seconds).unwrap_or_default().min(LATEST);
     httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds))

@@ -48,14 +48,14 @@ pub enum HandshakeError {
     /// The peer's certificate could not be verified.
     #[error("the peer's certificate is not accepted: {0}")]
     Certificate(String),
-    /// Any other error, as text for people.
+    /// Any other error, with a human-readable message.
     #[error("the TLS handshake failed: {0}")]
     Failed(String),
 }
 
 /// A handshake in progress. Dropping it closes the socket.
 pub struct Handshake {
-    /// `None` after the end.
+    /// `None` once the handshake has ended.
     state: Option<(Socket, Stage)>,
 }
 
@@ -101,7 +101,7 @@ impl Future for Handshake {
     type Output = Result<Box<TlsStream>, HandshakeError>;
 
     /// # Panics
-    /// Panics if it is polled after its end.
+    /// Panics if the future is polled after its end.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let (socket, stage) = self.state.as_mut().expect("the handshake has not ended");
         if let Stage::Hello(acceptor, site) = stage {
@@ -122,7 +122,7 @@ impl Future for Handshake {
     }
 }
 
-/// Waits for the client's first message, and chooses the configuration for the client by it.
+/// Waits for the client's first message, and uses it to choose the configuration for the client.
 fn poll_hello(
     socket: &Socket,
     acceptor: &mut Acceptor,
@@ -183,7 +183,7 @@ fn poll_session(
             cx
         ))?;
         if let Err(error) = session.process_new_packets() {
-            // Sends the alert, which is small. If there is no space for it, the peer does not
+            // This sends the alert, which is small. If there is no space for it, the peer does not
             // receive it.
             let _ = send(socket, session);
             return Poll::Ready(Err(explain(error)));
@@ -222,7 +222,7 @@ fn send(socket: &Socket, session: &mut Connection) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Converts the error into one with text for people.
+/// Converts an error of rustls into one with a human-readable message.
 fn explain(error: Error) -> HandshakeError {
     match error {
         Error::InvalidMessage(InvalidMessage::InvalidContentType) => HandshakeError::NotTls,
@@ -249,7 +249,7 @@ fn explain_certificate(error: CertificateError) -> String {
             let names = if presented.is_empty() {
                 "no name".to_owned()
             } else {
-                // rustls also writes the kind of each name: `DnsName("localhost")`.
+                // rustls adds the kind to each name: `DnsName("localhost")`.
                 let names = presented
                     .iter()
                     .map(|name| name.split('"').nth(1).unwrap_or(name));

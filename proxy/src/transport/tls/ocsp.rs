@@ -20,8 +20,8 @@ pub enum OcspError {
     Outdated(String),
 }
 
-/// Checks that `response` can be stapled at `now`, in seconds since 1970. Returns the end of its
-/// validity, if it has one.
+/// Checks that `response` can be stapled at `now`, in seconds since 1970. Returns the end of the
+/// response's validity, if it has one.
 pub(super) fn check(response: &[u8], now: i64) -> Result<Option<i64>, OcspError> {
     let (_, outer) = first(response)?;
     if outer.tag() != Tag::Sequence {
@@ -51,8 +51,8 @@ fn next_update(bytes: &[u8]) -> Result<Option<i64>, OcspError> {
         return Err(OcspError::Malformed);
     }
     let data = sequence(sequence(basic.data)?)?;
-    // The fields are: the version, unless it is the first; the responder; the time of the response;
-    // its answers.
+    // The fields are: the version, which is omitted if it is the first; the responder; the time of
+    // the response; its answers.
     let (mut rest, start) = first(data)?;
     if is_context(&start, 0) {
         (rest, _) = first(rest)?;

@@ -25,8 +25,8 @@ pub struct ServerSettings {
     /// The site's name. A session can be resumed only at a site with the same name and the same
     /// [`ClientPolicy`].
     pub name: String,
-    /// The site's certificates; the first one is the default. Without any, only handshakes for
-    /// challenges succeed.
+    /// The site's certificates; the first one is the default. If there are none, only handshakes
+    /// for challenges succeed.
     pub identities: Vec<Identity>,
     /// Oldest version to accept.
     pub min_version: Version,
@@ -68,7 +68,7 @@ pub struct ServerTls {
 pub struct StagedSettings(Arc<Site>);
 
 impl ServerTls {
-    /// Creates it with the ticket keys and the challenges of the process.
+    /// Creates the TLS state of a site with the ticket keys and the challenges of the process.
     ///
     /// # Errors
     /// [`ServerTlsError`].
@@ -160,7 +160,7 @@ fn context(settings: &ServerSettings) -> [u8; 32] {
     digest.update([policy, u8::from(crl.is_some())]);
     let name = settings.name.as_bytes();
     for part in [name, &authority.ca, crl.unwrap_or_default()] {
-        // Includes the lengths, so that no two lists of parts give the same bytes.
+        // The lengths are included, so that no two lists of parts give the same bytes.
         digest.update((part.len() as u64).to_be_bytes());
         digest.update(part);
     }

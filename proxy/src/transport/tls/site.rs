@@ -17,9 +17,9 @@ pub enum ClientPolicy {
     /// No certificate is requested.
     #[default]
     None,
-    /// A client can connect without one; a certificate that does not verify ends the handshake.
+    /// A client can connect without a certificate; one that cannot be verified ends the handshake.
     Optional(ClientAuthority),
-    /// A client without one is rejected.
+    /// A client without a certificate is rejected.
     Required(ClientAuthority),
 }
 
@@ -40,7 +40,7 @@ pub struct Challenges {
 }
 
 impl Challenges {
-    /// Presents this certificate in challenges for `name` until it is removed.
+    /// Presents this certificate in challenges for `name` until the certificate is removed.
     ///
     /// # Panics
     /// Panics if ring has no cipher suites for one of the versions.
@@ -88,8 +88,8 @@ pub(super) enum UnknownNames {
     Refuse,
 }
 
-/// Error: the site has no certificate for this client, which receives `unrecognized_name` (RFC
-/// 6066, section 3).
+/// Error for a client that the site has no certificate for. The client receives the alert
+/// `unrecognized_name` (RFC 6066, section 3).
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unrecognized(pub(super) Option<Box<str>>);
 
@@ -126,14 +126,14 @@ fn is_challenge(hello: &ClientHello<'_>) -> bool {
     })
 }
 
-/// A site's certificates, by name. A name can have several, for clients with different
+/// A site's certificates, by name. A name can have several certificates, for clients with different
 /// capabilities.
 #[derive(Debug)]
 pub(super) struct Certificates {
     /// Certificates by name. Wildcards have keys such as `*.example.com`.
     by_name: HashMap<Box<str>, Vec<Arc<CertifiedKey>>>,
-    /// Certificates for clients that request no name or an unknown one: the first one, and others
-    /// that have its first name.
+    /// Certificates for clients that request no name or an unknown one: the first certificate, and
+    /// others that contain the first name of that one.
     default: Vec<Arc<CertifiedKey>>,
 }
 

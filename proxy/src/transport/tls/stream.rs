@@ -1,9 +1,9 @@
 //! A TLS connection after its handshake.
 //!
-//! The session is driven directly. A read takes ciphertext from the socket once and returns the
-//! resulting plaintext. A write passes plaintext to the session only if no ciphertext of an earlier
-//! write is left. Little is therefore buffered: an idle connection keeps only the session and the 4
-//! KiB that rustls does not release.
+//! This module drives the session directly. A read takes ciphertext from the socket once and
+//! returns the resulting plaintext. A write passes plaintext to the session only if no ciphertext
+//! of an earlier write is left. Little is therefore buffered: an idle connection keeps only the
+//! session and the 4 KiB that rustls does not release.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice, Read, Write as _};
@@ -16,11 +16,11 @@ use super::ciphertext::{Nothing, Receiver, Sender, Source};
 use super::facts::{CertificateFacts, TlsFacts};
 use crate::transport::socket::{CloseMode, Socket};
 
-/// Error text for a truncation attack, or for a peer that does not send `close_notify`.
+/// Error message for a truncation attack, or for a peer that does not send `close_notify`.
 const CUT_OFF: &str = "the peer closed the connection without ending its TLS session";
 
-/// Maximum plaintext of one write: two records. If the reader stalls, the connection buffers that
-/// much as ciphertext.
+/// Maximum number of plaintext bytes in one write: two records. If the reader stalls, the
+/// connection buffers that many bytes as ciphertext.
 const MAX_WRITE: usize = 32 * 1024;
 /// Number of bytes that rustls reads at once.
 const READ_LEN: usize = 4096;
@@ -55,9 +55,9 @@ pub struct TlsStream {
 #[derive(Debug, Clone, PartialEq)]
 enum Input {
     Open,
-    /// The peer has ended its stream, or its socket.
+    /// The peer has ended its stream or closed its socket.
     Ended,
-    /// The peer has violated the protocol. Earlier plaintext can be left.
+    /// The peer has violated the protocol. Plaintext from before the violation can still be unread.
     Failed(rustls::Error),
 }
 
@@ -87,31 +87,31 @@ impl TlsStream {
         TlsFacts::of(&self.session)
     }
 
-    /// Returns the certificate that the peer presented, if any. For example, a server's.
+    /// Returns the certificate that the peer presented, if any, for example a server's.
     pub fn peer_certificate(&self) -> Option<CertificateFacts> {
         let der = self.session.peer_certificates()?.first()?;
         CertificateFacts::from_der(der)
     }
 
-    /// Returns the number of bytes on the socket, in both directions.
+    /// Returns the number of bytes that the socket has received and sent.
     #[inline]
     pub(in crate::transport) fn moved(&self) -> u64 {
         self.received + self.sent
     }
 
-    /// Polls for read readiness; a read can still find nothing. Ready at once while the session has
-    /// plaintext or has reached the end.
+    /// Polls for read readiness; a read can still find nothing. Ready at once if the session has
+    /// plaintext or the input has ended.
     pub(in crate::transport) fn poll_read_ready(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        // False while there is plaintext, and after the peer's end.
+        // `wants_read` is false while there is plaintext, and after the peer has ended its stream.
         if !self.session.wants_read() || self.input != Input::Open {
             return Poll::Ready(Ok(()));
         }
         if self.session.wants_write() {
-            // The session's own response, for example to a key update request. The next write
-            // reports an error.
+            // Sends the session's own messages, for example the response to a key update request.
+            // The next write reports an error.
             let _ = self.poll_flush(cx);
         }
         let polled = self.socket.poll_read_ready(cx);
@@ -121,11 +121,12 @@ impl TlsStream {
         polled
     }
 
-    /// Releases the memory that a large record needed. rustls does so at its next read.
+    /// Releases the memory that a large record needed. rustls releases it at its next read, so this
+    /// makes an empty one.
     fn shrink(&mut self) {
         if self.may_shrink {
             self.may_shrink = false;
-            // The error is that of `Nothing`.
+            // The only error is that of `Nothing`.
             let _ = self.session.read_tls(&mut Nothing);
         }
     }
@@ -133,9 +134,9 @@ impl TlsStream {
     /// Reads plaintext.
     ///
     /// # Errors
-    /// - `WouldBlock` if there is none: either the socket has no more bytes, or this call has used
-    ///   up its reads.
-    /// - `UnexpectedEof` if the socket has ended, but not the stream.
+    /// - `WouldBlock` if there is no plaintext: either the socket has no more bytes, or this call
+    ///   has made the maximum number of reads.
+    /// - `UnexpectedEof` if the peer closed its socket without ending its stream.
     /// - `InvalidData` for a protocol violation.
     /// - Errors of the socket.
     pub(in crate::transport) fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -159,8 +160,8 @@ impl TlsStream {
         Err(io::ErrorKind::WouldBlock.into())
     }
 
-    /// Returns whether neither plaintext nor an end has arrived, by a system call. Processes
-    /// tickets.
+    /// Returns whether there is nothing to read, neither plaintext nor the end of the stream. Makes
+    /// a system call, and processes tickets.
     pub(in crate::transport) fn has_nothing_to_read(&mut self) -> bool {
         for _ in 0..MAX_FRUITLESS_READS {
             if !self.session.wants_read() || self.input != Input::Open {
@@ -175,8 +176,8 @@ impl TlsStream {
 
     /// Reads ciphertext once, and returns how much plaintext was put into `buffer`.
     ///
-    /// Reads no more than fits into `buffer`, or [`READ_LEN`] if that is more. The rest in the
-    /// session is therefore always below its limit.
+    /// Reads no more than fits into `buffer`, or [`READ_LEN`] if that is more. The number of bytes
+    /// left in the session is therefore always below the session's limit.
     fn fill(&mut self, source: Source, buffer: &mut [u8]) -> io::Result<usize> {
         if !self.is_bulk {
             let (_, count) = self.receive(source, &mut [], buffer)?;
@@ -194,8 +195,9 @@ impl TlsStream {
         })
     }
 
-    /// Reads into the session, and into `spill` what does not fit into the session at once. Returns
-    /// the number of bytes in `spill`, and of plaintext in `buffer`.
+    /// Reads into the session, and puts bytes that do not fit into the session at once into
+    /// `spill`. Returns the number of bytes in `spill`, and the number of plaintext bytes in
+    /// `buffer`.
     fn receive(
         &mut self,
         source: Source,
@@ -215,7 +217,7 @@ impl TlsStream {
         Ok((spilled, count))
     }
 
-    /// Decrypts what was read. Returns how much plaintext was put into `buffer`.
+    /// Decrypts the ciphertext in the session. Returns how much plaintext was put into `buffer`.
     fn process(&mut self, buffer: &mut [u8]) -> usize {
         match self.session.process_new_packets() {
             Ok(state) if state.peer_has_closed() => self.input = Input::Ended,
@@ -223,7 +225,8 @@ impl TlsStream {
             Err(error) => self.input = Input::Failed(error),
         }
         if self.session.wants_write() {
-            // For example, an alert. If there is no space now, a later flush sends it.
+            // Sends the session's own messages, for example an alert. If there is no space now, a
+            // later flush sends them.
             let _ = self.flush();
         }
         // The next read reports an error, or that there is no plaintext.
@@ -233,7 +236,8 @@ impl TlsStream {
     /// Accepts plaintext if the socket has accepted all earlier ciphertext.
     ///
     /// # Errors
-    /// `WouldBlock` if it has not; errors of the socket; `InvalidData` after a protocol violation.
+    /// `WouldBlock` if earlier ciphertext is left; errors of the socket; `InvalidData` after a
+    /// protocol violation.
     pub(in crate::transport) fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.flush()?;
         let count = self.session.writer().write(bytes)?;
@@ -295,7 +299,7 @@ impl TlsStream {
         }
     }
 
-    /// Ready once a write can be accepted. That write reports an error of the socket.
+    /// Ready once a write can be accepted. If the socket has failed, that write reports the error.
     ///
     /// # Errors
     /// Errors of the poller.
@@ -320,7 +324,7 @@ impl TlsStream {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        // Has an effect only once.
+        // Only the first call has an effect.
         self.session.send_close_notify();
         ready!(self.poll_flush(cx))?;
         Poll::Ready(self.socket.shutdown_write())

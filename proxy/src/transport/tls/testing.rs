@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::{Handshake, TlsStream};
 use crate::transport::io::{Io, Socket};
 
-/// Both versions.
+/// Both versions of TLS.
 pub(crate) const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
 
 /// A certificate authority.

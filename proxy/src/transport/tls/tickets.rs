@@ -1,13 +1,14 @@
 //! Session tickets that every worker and the next process can open.
 //!
-//! No session is stored: a ticket is the session, sealed with AES-256-GCM. Random keys are
+//! No session is stored: a ticket is the session itself, sealed with AES-256-GCM. Random keys are
 //! generated for periods of 12 hours. A ticket of the current period is accepted until the next
 //! period ends: for at least 12 hours, which is the lifetime sent to clients, and for at most 24
 //! hours. Then its key is dropped. The next period's key exists in advance, so that two processes
 //! that serve at the same time still agree after a period ends.
 //!
-//! Each site has its own keys, derived from the process's keys and from the site's requirements for
-//! client certificates. A session is never resumed at another site or under other rules.
+//! Each site has its own keys, derived from the process's keys, the site's name and its
+//! requirements for client certificates. A session is never resumed at another site or under other
+//! rules.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,8 +27,8 @@ const PERIOD: u64 = 12 * 60 * 60;
 /// Number of keys: the previous, the current and the next one.
 const KEYS: usize = 3;
 const SECRET_LEN: usize = 32;
-/// Length of a key's name, which shows the key of a ticket. Names are derived, so that no two sites
-/// have the same.
+/// Length of a key's name, which tells which key sealed a ticket. Names are derived, so that no two
+/// sites have the same.
 const NAME_LEN: usize = 16;
 /// Length of the tag. A ticket consists of name, nonce, ciphertext and tag.
 const TAG_LEN: usize = 16;
@@ -39,7 +40,7 @@ const EXPORT_LEN: usize = 1 + 8 + KEYS * SECRET_LEN;
 pub struct TicketKeys {
     /// Locked once by each site when a period starts.
     secrets: Mutex<Secrets>,
-    /// Changes with an import: keys derived before it are no longer used.
+    /// Changes with each import: keys that were derived before are no longer used.
     generation: AtomicU64,
     random: SystemRandom,
     clock: Clock,
@@ -111,7 +112,7 @@ impl TicketKeys {
         bytes
     }
 
-    /// Replaces the keys by those of the previous process.
+    /// Replaces the keys with those of the previous process.
     ///
     /// # Errors
     /// [`TicketError::Format`]; the keys are then unchanged.
@@ -138,13 +139,13 @@ impl TicketKeys {
         (self.clock)() / PERIOD
     }
 
-    /// Returns the secrets of a period. Setting the clock back changes nothing.
+    /// Returns the secrets of a period. If the clock is set back, the secrets stay the same.
     fn secrets(&self, period: u64) -> Secrets {
         let mut held = self.lock();
         let passed = period.saturating_sub(held.period);
         let mut fresh = [[0; SECRET_LEN]; KEYS];
-        // If there are no random numbers, the old secrets stay, and the next call tries again.
-        // Handshakes need random numbers, too, so no new one succeeds meanwhile.
+        // If the system provides no random numbers, the old secrets stay, and the next call tries
+        // again. New handshakes need random numbers too, so none succeeds meanwhile.
         if passed > 0 && self.random.fill(fresh.as_flattened_mut()).is_ok() {
             for (_, secret) in (0..passed).zip(fresh) {
                 held.secrets.rotate_left(1);

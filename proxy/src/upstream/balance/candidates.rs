@@ -1,20 +1,20 @@
 //! The endpoints that are eligible for the next requests.
 
-/// Candidates with their weights. Never changed in place: created again after each change.
+/// Candidates with their weights. Immutable: each change creates a new value.
 #[derive(Debug, Default)]
 pub(in crate::upstream) struct Candidates {
     list: Vec<usize>,
-    /// Weights in the order of `list`. None is 0.
+    /// Weights in the order of `list`. No weight is 0.
     weights: Vec<u32>,
-    /// Cumulative sums of the weights, each including its own.
+    /// Cumulative sums of the weights: the sum for a candidate includes its own weight.
     sums: Vec<u64>,
     is_even: bool,
     version: u64,
 }
 
 impl Candidates {
-    /// Creates candidates from pairs of number and weight, with ascending numbers. Weights of 0 are
-    /// left out. `version` must differ for each change.
+    /// Creates candidates from pairs of candidate number and weight, in ascending order of the
+    /// numbers. Candidates of weight 0 are left out. Each change needs a different `version`.
     pub(in crate::upstream) fn new(
         weighed: impl Iterator<Item = (usize, u32)>,
         version: u64,
@@ -57,13 +57,14 @@ impl Candidates {
         self.sums.last().copied().unwrap_or(0)
     }
 
-    /// Returns the weight of a candidate, or 1 for any other number.
+    /// Returns the weight of a candidate, or 1 if the number is not that of a candidate.
     pub(super) fn weight_of(&self, candidate: usize) -> u32 {
         let position = self.list.binary_search(&candidate);
         position.map_or(1, |position| self.weights[position])
     }
 
-    /// Returns the candidate in whose part of the total weight `point` falls.
+    /// Returns the candidate at `point`, if the total weight is divided among the candidates in
+    /// order.
     pub(super) fn at(&self, point: u64) -> Option<usize> {
         let position = if self.is_even {
             let weight = u64::from(*self.weights.first()?);

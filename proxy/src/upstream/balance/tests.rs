@@ -73,7 +73,7 @@ fn key(choice: u32) -> u64 {
 
 #[test]
 fn each_algorithm_chooses_the_expected_candidate() {
-    // Weights, loads and closed candidates, then the first choices.
+    // Weights, loads and closed candidates; then the first choices.
     for (balance, weights, loads, closed, expected) in [
         (
             Balance::RoundRobin,
@@ -147,7 +147,7 @@ fn no_candidate_is_chosen_if_none_is_open() {
 fn the_fastest_known_candidate_is_chosen() {
     for (latencies, loads, expected) in [
         (&[Some(2.0), Some(1.0)][..], &[0, 0][..], 1),
-        // Two requests at half the response time cost the same as one.
+        // At half the response time, a candidate can serve two requests for the cost of one.
         (&[Some(2.0), Some(0.9)], &[0, 1], 1),
         (&[Some(2.0), Some(1.1)], &[0, 1], 0),
         // A candidate with an unknown response time is tried once.
@@ -173,8 +173,8 @@ fn the_better_of_two_random_candidates_is_chosen() {
     };
     let counts = bed.counts(Balance::LeastRequests, 100_000, |_| None);
     let of_load = |load: usize| counts.iter().skip(load).step_by(10).sum::<u32>();
-    // The lesser of two random draws is in the lowest of ten classes with a probability of 19 %,
-    // and in the highest with 1 %.
+    // With two random draws, the less loaded candidate is in the lowest of ten load classes with a
+    // probability of 19 %, and in the highest with 1 %.
     assert!((18_000..20_000).contains(&of_load(0)), "{}", of_load(0));
     assert!((500..1_500).contains(&of_load(9)), "{}", of_load(9));
 }
@@ -205,7 +205,7 @@ fn a_hash_does_not_fill_a_candidate_beyond_its_bound() {
         ..Bed::new(&[1; 10])
     };
     let candidates = bed.candidates();
-    // The same key every time.
+    // Every request has the same key.
     for choice in 1..=1_000_u32 {
         let chosen = balancer.choose(&candidates, Some(7), &bed).unwrap();
         bed.loads[chosen] += 1;
@@ -217,8 +217,8 @@ fn a_hash_does_not_fill_a_candidate_beyond_its_bound() {
     }
 }
 
-/// Returns whether each count is proportional to its weight, within `tolerance` of its share or
-/// within 1.
+/// Returns whether each count is proportional to its weight: it differs from its expected value by
+/// at most `tolerance` times that value, or by at most 1.
 fn is_in_proportion(counts: &[u32], weights: &[u32], tolerance: f64) -> bool {
     let choices = f64::from(counts.iter().sum::<u32>());
     let total = f64::from(weights.iter().sum::<u32>());
@@ -244,7 +244,7 @@ proptest! {
 
     #[test]
     fn turns_are_spread_evenly(weights in weights()) {
-        // At no time is a candidate more than one turn behind its share, or ahead of it.
+        // A candidate is always less than two turns behind its share, or ahead of it.
         let bed = Bed::new(&weights);
         let balancer = Balancer::new(Balance::RoundRobin, 0, Random::from_seed(1));
         let candidates = bed.candidates();
@@ -278,7 +278,8 @@ proptest! {
         let mut counts = vec![0_u32; weights.len()];
         let mut expected = vec![0.0; weights.len()];
         for (version, gone) in changes.iter().enumerate() {
-            // One of the first three is gone for a while, and the others get its turns.
+            // One of the first three candidates is missing for a while, and the others get its
+            // turns.
             let weighed = weights.iter().copied().enumerate();
             let weighed = weighed.filter(|(candidate, _)| candidate != gone);
             let candidates = Candidates::new(weighed.clone(), version as u64);
@@ -291,7 +292,7 @@ proptest! {
             }
         }
         for (count, expected) in counts.iter().zip(&expected) {
-            // Each change can cost or gain a turn.
+            // Each change can cost a candidate a turn, or give it an extra one.
             let tolerance = 2.0 + 2.0 * f64::from(u32::try_from(changes.len()).unwrap());
             prop_assert!((f64::from(*count) - expected).abs() < tolerance, "{counts:?} {expected}");
         }

@@ -1,4 +1,4 @@
-//! Requests that are bound to one endpoint: they wait for it, even if others are free.
+//! Requests that are bound to one endpoint: they wait for that endpoint, even if others are free.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::upstream::lease::{Lease, Trial};
 use crate::upstream::local::LocalCluster;
 
 impl LocalCluster {
-    /// Returns the endpoint to which a request with this key goes.
+    /// Returns the endpoint that this key prefers among the usable ones.
     pub(in crate::upstream) fn preferred(
         self: &Rc<Self>,
         key: u64,
@@ -28,10 +28,10 @@ impl LocalCluster {
 
 impl Search<'_> {
     /// Returns a connection to the endpoint to which the request is bound, or `None` if that
-    /// endpoint does not serve it.
+    /// endpoint does not serve the request.
     ///
     /// # Errors
-    /// The request waited for too long, or too many requests wait already.
+    /// The request has waited for too long, or too many requests are waiting already.
     pub(super) async fn bound(&mut self, bound: Bound<'_>) -> Result<Option<Lease>, CheckoutError> {
         let (Bound::Server(name) | Bound::OnlyServer(name)) = bound else {
             let position = match bound {
@@ -44,7 +44,8 @@ impl Search<'_> {
                 None => Ok(None),
             };
         };
-        // A server can have several addresses. A server that fails is not tried again.
+        // If one address of the server fails, the request tries the server's other addresses, but
+        // none twice.
         while let Some(position) = self.of_server(name) {
             let failed = self.failure_count();
             let lease = self.bound_to(position, bound).await?;
@@ -55,7 +56,7 @@ impl Search<'_> {
         Ok(None)
     }
 
-    /// Returns a connection to this endpoint, or `None` if it does not serve the request.
+    /// Returns a connection to this endpoint, or `None` if the endpoint does not serve the request.
     async fn bound_to(
         &mut self,
         position: usize,
@@ -64,11 +65,12 @@ impl Search<'_> {
         let endpoint = Arc::clone(self.set.endpoint(position));
         let accepts = match bound {
             Bound::Session(_) => endpoint.keeps_sessions(),
-            // The same condition as for candidates of the view, checked now because the view can be
-            // outdated.
+            // The candidates of the view meet the same condition. It is checked again because the
+            // view can be outdated.
             _ => endpoint.is_usable(),
         };
-        // If the endpoint gets no other requests, those that are bound to it have to try it.
+        // Only bound requests still go to this endpoint, so one of them has to test whether it
+        // serves again.
         let trial = (!accepts && endpoint.is_on_trial()).then(|| Trial::begin(&endpoint));
         let trial = trial.flatten();
         if !accepts && trial.is_none() || self.is_ruled_out(endpoint.id()) {

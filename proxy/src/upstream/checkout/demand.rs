@@ -9,20 +9,21 @@ use crate::upstream::endpoint::EndpointId;
 use crate::upstream::establish::Needs;
 use crate::upstream::http2::Sharing;
 
-/// Consequence for a request if the server closes its pooled connection, which can happen at any
-/// moment. Decides whether the request may use one.
+/// Consequence for a request if the server closes the pooled connection that the request uses. A
+/// close is possible at any moment, so this determines whether the request can use a pooled
+/// connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reuse {
     /// A close does no harm: the request can be sent again.
     Replayable,
-    /// A close causes a failure that the client is prepared for: it has already received a response
-    /// over its own connection.
+    /// A close causes a failure that the client is prepared for: the client has already received a
+    /// response over its connection to the proxy.
     Safe,
     /// A close causes an error that the client does not expect: the request is the first on the
     /// client's connection, and cannot be sent again.
     Risky,
-    /// A close would be the second failure: an idle connection has just turned out to be dead. The
-    /// request gets a new connection.
+    /// A close would be the request's second failure: the idle connection that it was sent on has
+    /// just turned out to be dead. The request gets a new connection.
     Fresh,
 }
 
@@ -34,8 +35,9 @@ impl Reuse {
         }
     }
 
-    /// Returns the HTTP/2 connections that the request may share. An unused connection can end at
-    /// any moment, as with HTTP/1.1. A connection in use puts its other requests at the same risk.
+    /// Returns which HTTP/2 connections the request can share. An unused connection can end at any
+    /// moment, as with HTTP/1.1. The risk on a connection in use is one that its other requests
+    /// take already.
     pub(super) fn sharing(self, by: HttpReuse) -> Sharing {
         match (self, by) {
             (Reuse::Fresh, _) | (_, HttpReuse::Never) => Sharing::None,
@@ -44,7 +46,7 @@ impl Reuse {
         }
     }
 
-    /// Returns how closely to check an idle connection. One more system call costs nothing compared
+    /// Returns how closely to check an idle connection. An additional system call is cheap compared
     /// to a failed request.
     pub(super) fn check(self) -> Check {
         match self {
@@ -57,28 +59,28 @@ impl Reuse {
 /// A request's demands on its connection.
 #[derive(Debug, Clone, Copy)]
 pub struct Demand<'a> {
-    /// Which connections the request may use.
+    /// Which connections the request can use.
     pub reuse: Reuse,
     /// The purpose of the connection.
     pub needs: Needs,
     /// The client of the request, for servers that receive the PROXY protocol.
     pub client: &'a Header<'a>,
-    /// The destination to try before any other endpoint.
+    /// The destination that the request tries before any other endpoint.
     pub bound: Option<Bound<'a>>,
     /// Hash of the part of the request that `balance` uses.
     pub key: Option<u64>,
-    /// Longest wait for a free slot. `None`: that of the backend.
+    /// Longest wait for a free slot. `None`: the backend's timeout applies.
     pub queue_timeout: Option<Duration>,
-    /// Longest time to establish a connection. `None`: that of the backend.
+    /// Longest time to establish a connection. `None`: the backend's timeout applies.
     pub connect_timeout: Option<Duration>,
-    /// Endpoints where the request has failed. Others are tried first.
+    /// Endpoints where the request has failed. Other endpoints are tried first.
     pub avoid: &'a [EndpointId],
 }
 
 /// The preferred destination of a request.
 #[derive(Debug, Clone, Copy)]
 pub enum Bound<'a> {
-    /// The endpoint of its session, as long as that endpoint keeps its sessions.
+    /// The endpoint of the request's session, as long as that endpoint keeps its sessions.
     Session(EndpointId),
     /// The endpoint that a key with this hash prefers among the usable ones.
     Key(u64),

@@ -1,4 +1,4 @@
-//! Why there is no connection for a request.
+//! Reasons why there is no connection for a request.
 
 use std::fmt::Write as _;
 use std::io;
@@ -15,10 +15,11 @@ const MAX_LISTED: usize = 8;
 /// Reason why there is no connection for a request.
 #[derive(Debug, Error)]
 pub enum CheckoutError {
-    /// These attempts failed, in this order, and no other endpoint is left.
+    /// These attempts to connect failed, in this order, and no other endpoint is left.
     #[error("no server could be reached: {}", list(.0))]
     Unreachable(Vec<DialError>),
-    /// No server is usable, because of checks or an operator rather than failed attempts.
+    /// No server is usable, because of health checks or an operator rather than because of failed
+    /// attempts to connect.
     #[error("no server is usable")]
     NoneUsable,
     /// No slot became free within `timeout.queue`.
@@ -37,13 +38,14 @@ pub struct DialError {
     pub server: String,
     /// The address that was tried.
     pub address: Address,
-    /// The error of the attempt. It is part of the text, because one of several errors cannot be
-    /// the source of all.
+    /// The error of the attempt. It is part of the message rather than the source, because an error
+    /// with several causes can name only one of them as its source.
     pub error: io::Error,
 }
 
 impl DialError {
-    /// Returns whether another attempt can succeed: the system could not connect.
+    /// Returns whether another attempt can succeed, which is the case if the system could not
+    /// connect.
     pub(super) fn is_transient(&self) -> bool {
         self.error.raw_os_error().is_some() || self.error.kind() == io::ErrorKind::TimedOut
     }

@@ -1,4 +1,4 @@
-//! How long a request keeps trying while no server can be reached.
+//! Limits on how long a request keeps trying while no server can be reached.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::config::Backend;
 
-/// The pauses of a request, and the time since its first connection attempt.
+/// The number of pauses of a request, and the time since its first connection attempt.
 #[derive(Default)]
 pub(super) struct Patience {
     pauses: Cell<u32>,
@@ -16,7 +16,7 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    /// Starts the clock, if it is not running. Called before each connection attempt.
+    /// Starts the clock unless it is already running. Called before each connection attempt.
     pub(super) fn begin(&self) {
         if self.begin.get().is_none() {
             self.begin.set(Some(Instant::now()));
@@ -30,12 +30,12 @@ impl Patience {
             .is_some_and(|begin| begin.elapsed() > limit)
     }
 
-    /// Waits before another attempt, and returns true. Returns false if there must be no other
-    /// attempt.
+    /// Waits before another attempt, and returns true. Returns false without waiting if no other
+    /// attempt is allowed.
     pub(super) async fn pause(&self, backend: &Backend, connect: Duration) -> bool {
         let retry = &backend.retry;
-        // Leave half a pause to spare: all timers are a little late, and the last attempt must not
-        // be lost.
+        // The limit leaves half a pause to spare before attempts must stop. All timers are a little
+        // late, and without this margin the last attempt would be lost.
         let limit = longest(backend, connect).saturating_sub(retry.pause / 2);
         let pauses = self.pauses.get();
         if !retry.on.connect || pauses >= retry.attempts || self.is_over(limit) {
@@ -47,8 +47,9 @@ impl Patience {
     }
 }
 
-/// Returns how long requests try servers that are expected to fail. This bounds the waits for
-/// servers that drop packets. `connect` is the time limit of a connection attempt.
+/// Returns how long a request keeps trying servers that are expected to fail. This also limits the
+/// time that requests wait for servers that drop packets. `connect` is the time limit of a
+/// connection attempt.
 pub(super) fn longest(backend: &Backend, connect: Duration) -> Duration {
     let pauses = backend.retry.pause.saturating_mul(backend.retry.attempts);
     connect.max(pauses)

@@ -24,35 +24,36 @@ use crate::upstream::view::View;
 
 /// Duration of a connection attempt after which other requests avoid the endpoint.
 ///
-/// By then the first SYN, which is sent again after a second (RFC 6298, section 2), is lost, or the
-/// host is gone. Without this limit, all requests of a whole `timeout.connect` would wait for a
-/// host that has just gone silent.
+/// An attempt that takes this long means that the host is gone, or that the first SYN was lost,
+/// since a SYN is sent again after a second (RFC 6298, section 2). Without this limit, all requests
+/// of a whole `timeout.connect` would wait for a host that has just gone silent.
 pub(super) const SUSPECT_AFTER: Duration = Duration::from_secs(1);
 
-/// Maximum number of connection attempts of a request before it pauses. Without it, a request that
-/// no server can serve would make more attempts the more servers there are.
+/// Maximum number of connection attempts that a request makes before it pauses. Without the limit,
+/// a request that no server can serve would make one attempt for each server.
 pub(super) const MAX_DIALS: usize = 16;
 
-/// A request in search of a connection.
+/// The state of a request's search for a connection.
 pub(super) struct Search<'a> {
     pub(super) cluster: &'a Rc<LocalCluster>,
     pub(super) set: Rc<LocalSet>,
     pub(super) view: Rc<View>,
     pub(super) demand: &'a Demand<'a>,
     patience: &'a Patience,
-    /// Whether the request goes only to servers where it has not failed.
+    /// Whether the request avoids the endpoints where it has failed.
     pub(super) skips_failed: bool,
-    /// How to check an idle connection. `None`: the request may not use one.
+    /// How to check an idle connection. `None`: the request must not use an idle connection.
     idle: Option<Check>,
-    /// Which HTTP/2 connections the request may share.
+    /// Which HTTP/2 connections the request can share.
     sharing: Sharing,
     /// Deadline for waiting for connections that other requests establish.
     wait_until: Option<Instant>,
-    /// Endpoints that could not be connected to, with the errors. None is tried twice.
+    /// Endpoints to which no connection could be established, with the errors. No endpoint is tried
+    /// twice.
     failures: Vec<(Rc<LocalEndpoint>, io::Error)>,
 }
 
-/// The balancer's view of a search.
+/// Adapter through which the balancer reads the facts about a search's candidates.
 struct Open<'a, 's>(&'a Search<'s>);
 
 impl Field for Open<'_, '_> {
@@ -68,7 +69,7 @@ impl Field for Open<'_, '_> {
     fn is_open(&self, candidate: usize) -> bool {
         let search = self.0;
         let endpoint = search.set.endpoint(candidate);
-        // The view can be slightly outdated.
+        // The view can be slightly outdated, so the endpoint itself is checked.
         let is_usable = search.view.is_panic || endpoint.standing() == Standing::Usable;
         is_usable && endpoint.has_free_slot() && !search.is_ruled_out(endpoint.id())
     }
@@ -93,7 +94,7 @@ pub(super) struct Chosen {
 /// The next endpoint to try.
 enum Next {
     Try(Chosen),
-    /// All that could serve the request have no free slot.
+    /// No endpoint that could serve the request has a free slot.
     Full,
     /// No endpoint is left.
     None,
@@ -122,13 +123,13 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Adopts the current set and view, after a wait.
+    /// Adopts the current set and an up-to-date view. Called after a wait.
     pub(super) fn renew(&mut self) {
         self.set = self.cluster.set();
         self.view = self.set.view(&self.cluster.cluster, AsOf::Now);
     }
 
-    /// Adopts the current set and view. Returns whether the view has changed.
+    /// Adopts the current set and an up-to-date view. Returns whether the view has changed.
     fn has_news(&mut self) -> bool {
         let before = self.view.epoch();
         self.renew();
@@ -158,7 +159,8 @@ impl<'a> Search<'a> {
             let chosen = match self.next() {
                 Next::Try(chosen) => chosen,
                 Next::Full => self.queue().await?,
-                // An endpoint that was usable a moment ago can be a suspect by now.
+                // The view can be outdated: an endpoint that was usable a moment ago can be suspect
+                // by now.
                 Next::None if self.has_news() => continue,
                 Next::None => break,
             };
@@ -179,7 +181,7 @@ impl<'a> Search<'a> {
         Err(self.failed())
     }
 
-    /// Returns the number of endpoints that could not be connected to.
+    /// Returns the number of endpoints to which no connection could be established.
     pub(super) fn failure_count(&self) -> usize {
         self.failures.len()
     }
@@ -196,10 +198,10 @@ impl<'a> Search<'a> {
         self.demand.connect_timeout(&self.set.settings.backend)
     }
 
-    /// Returns the next suspect, for a request that no usable endpoint can serve. Among equals,
-    /// each request starts at a different one.
+    /// Returns the next suspect endpoint, for a request that no usable endpoint can serve. If
+    /// several are equal in rank, each request starts at a different one.
     fn next_suspect(&self) -> Next {
-        // Adds a pause to the limit, since the last attempt starts a little late.
+        // The limit is extended by one pause, since the last attempt starts a little late.
         let backend = &self.set.settings.backend;
         let is_late = self
             .patience
@@ -213,8 +215,8 @@ impl<'a> Search<'a> {
         let groups = view
             .suspects
             .chunk_by(|one, other| rank(one) == rank(other));
-        // The candidates are included because the view can be outdated, especially that of a large
-        // set.
+        // The candidates are included because the view, in particular that of a large set, can be
+        // outdated.
         for group in groups.chain([view.candidates.list()]) {
             let start = self.set.balancer.any(group.len());
             let (later, sooner) = group.split_at(start);
@@ -266,14 +268,14 @@ impl<'a> Search<'a> {
         if is_full { Next::Full } else { Next::None }
     }
 
-    /// Returns whether the search of the preferred endpoints has used up its time or its attempts.
+    /// Returns whether the search among usable endpoints has used up its time or its attempts.
     pub(super) fn has_tried_enough(&self) -> bool {
         let backend = &self.set.settings.backend;
         let limit = self.connect_timeout() * (backend.retry.attempts + 1);
         self.patience.is_over(limit) || self.failures.len() >= MAX_DIALS
     }
 
-    /// Returns an endpoint on trial that no other request is trying, with a slot.
+    /// Returns an endpoint on trial that no other request is testing, together with a slot.
     fn trial(&self) -> Option<Chosen> {
         self.view.trials.iter().find_map(|&position| {
             let endpoint = self.set.endpoint(position);
@@ -283,7 +285,7 @@ impl<'a> Search<'a> {
             let trial = Trial::begin(endpoint)?;
             Some(Chosen {
                 position,
-                // A trial overtakes the requests that wait in the queue.
+                // The request that tests an endpoint overtakes the requests that wait in the queue.
                 permit: endpoint.overtaking_permit()?,
                 trial: Some(trial),
             })
@@ -296,8 +298,8 @@ impl<'a> Search<'a> {
         let place = self.cluster.cluster.shared.queue.enter();
         let place = place.ok_or(CheckoutError::QueueFull)?;
         let _waiting = Queued::new(self.cluster);
-        // A server where the request has failed is better than none. Besides, a request that
-        // declines free slots would block those after it in the queue.
+        // A server where the request has failed is better than no server. Besides, a request that
+        // declined free slots would block the requests behind it in the queue.
         self.skips_failed = false;
         let take = || {
             self.renew();
@@ -325,8 +327,8 @@ impl<'a> Search<'a> {
     /// Obtains a connection to the endpoint. On failure, returns `None` and releases the permit.
     pub(super) async fn connect(&mut self, chosen: Chosen) -> Option<Lease> {
         let local = self.cluster.local(&self.set, chosen.position);
-        // Counted from here on: an endpoint where many requests wait for a connection must not look
-        // idle.
+        // The request counts from here on, because an endpoint where many requests wait for a
+        // connection must not seem idle.
         let active = Active::new(self.cluster, &local);
         if let Some(idle) = self.idle(&local) {
             return Some(self.lease(idle, Origin::Pooled, active, chosen));
@@ -344,7 +346,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Returns whether the request may use a stream of a shared connection.
+    /// Returns whether the request can use a stream of a shared connection.
     fn may_share(&self, local: &LocalEndpoint) -> bool {
         let handshake = &local.handshake;
         self.sharing != Sharing::None
@@ -353,8 +355,8 @@ impl<'a> Search<'a> {
     }
 
     /// Waits for a connection that another request is establishing, and returns a stream of it.
-    /// This keeps a burst of requests from opening a connection each. All such waits together take
-    /// `timeout.connect` at most.
+    /// This prevents a burst of requests from opening one connection each. All such waits of a
+    /// request together take at most `timeout.connect`.
     async fn wait(&mut self, local: &LocalEndpoint) -> Option<ServerStream> {
         let limit = self.connect_timeout();
         let shared = &local.pool.shared;
@@ -457,8 +459,8 @@ impl<'a> Search<'a> {
 }
 
 /// Awaits a connection attempt, and records its result in the endpoint's health. If the attempt
-/// takes longer than [`SUSPECT_AFTER`], the endpoint counts as unreachable meanwhile. If it is
-/// dropped before its end, no result is recorded.
+/// takes longer than [`SUSPECT_AFTER`], the endpoint counts as unreachable until the attempt ends.
+/// If the future is dropped before that, no result is recorded.
 async fn watch<T>(endpoint: &Endpoint, dial: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     let mut dial = std::pin::pin!(dial);
     let early = tokio::time::timeout(SUSPECT_AFTER, &mut dial).await;

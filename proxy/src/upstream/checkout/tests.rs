@@ -17,7 +17,7 @@ use crate::config::{Balance, HttpReuse, Retry};
 use crate::upstream::Condition;
 use crate::upstream::testing::{Bed, fresh, safe};
 
-/// Advances the paused clock, then lets time run again.
+/// Advances the paused clock, then lets time pass normally again.
 async fn advance(time: Duration) {
     tokio::time::pause();
     tokio::time::advance(time).await;
@@ -28,7 +28,7 @@ async fn is_pending<T>(future: &mut (impl Future<Output = T> + Unpin)) -> bool {
     poll_fn(|cx| Poll::Ready(std::pin::Pin::new(&mut *future).poll(cx).is_pending())).await
 }
 
-/// Returns an address that answers no SYN: its backlog, of one connection, is full.
+/// Returns an address that answers no SYN, because its backlog of one connection is full.
 async fn black_hole() -> (tokio::net::TcpListener, TcpStream) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
@@ -39,7 +39,7 @@ async fn black_hole() -> (tokio::net::TcpListener, TcpStream) {
 
 #[tokio::test]
 async fn the_expected_endpoint_serves() {
-    // Servers; sockets that listen; where requests go; number of failed connections.
+    // Servers; sockets that listen; sockets that the requests reach; number of failed connections.
     for (servers, listening, expected, refused) in [
         ("a=1 b=2 c=3", "1 2 3", "1 2 3 1", 0),
         // Each address has its turn, whichever server it belongs to.
@@ -47,7 +47,7 @@ async fn the_expected_endpoint_serves() {
         // A dead address costs one attempt, however many requests follow.
         ("a=1,2", "2", "2 2 2 2", 1),
         ("a=1 b=2 c=3", "3", "3 3 3 3", 2),
-        // If nothing else is left, each request tries each endpoint once.
+        // If no other endpoint is left, each request tries each endpoint once.
         ("a=1", "", "- - -", 3),
         ("a=1 b=2", "", "- - -", 6),
     ] {
@@ -67,11 +67,12 @@ async fn the_expected_endpoint_serves() {
     }
 }
 
-/// A request for one server is tried at all addresses of that server. Only then does it go to
-/// another server, or nowhere.
+/// A request for one server tries all addresses of that server. Only after that does it go to
+/// another server, or fail.
 #[tokio::test]
 async fn a_chosen_server_is_tried_at_each_of_its_addresses() {
-    // Sockets that listen; where the request goes; number of failed connections.
+    // Sockets that listen; the socket that the request reaches if it can go to other servers, and
+    // if it cannot; number of failed connections.
     for (listening, elsewhere, nowhere, refused) in [
         ("1 2 3", "1", "1", 0),
         ("2 3", "2", "2", 1),
@@ -97,8 +98,9 @@ async fn a_chosen_server_is_tried_at_each_of_its_addresses() {
     }
 }
 
-/// A request that may go to one server only, and has failed there, is sent to another address of
-/// that server at once. If there is none, it is sent to the same address after `retry.pause`.
+/// A request that is restricted to one server, and has failed there, is sent to another address of
+/// that server at once. If the server has no other address, the request is sent to the same address
+/// after `retry.pause`.
 #[tokio::test(start_paused = true)]
 async fn a_request_for_one_server_only_is_repeated_there() {
     for (servers, expected, has_pause) in [("a=1,2 b=3", "2", false), ("a=1 b=3", "1", true)] {
@@ -149,7 +151,7 @@ async fn a_lone_server_that_comes_back_is_used_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_waits_for_a_server_that_restarts() {
-    // Time until the server is back, in milliseconds; number of retries; how the request ends.
+    // Time until the server is back, in milliseconds; number of retries; outcome of the request.
     for (back, attempts, expected) in [
         (0, 3, "1"),
         (1_500, 3, "1"),
@@ -198,8 +200,8 @@ async fn no_other_request_waits_for_a_silent_endpoint() {
     bed.backend.timeouts.connect = Duration::from_hours(1);
     bed.listen("2");
     let cluster = bed.start();
-    // Until the failure is known, some requests wait. Once the first has waited for a second, the
-    // others no longer do.
+    // Until the endpoint counts as unreachable, requests wait for it. Once the first attempt has
+    // taken a second, other requests avoid the endpoint.
     let mut first = pin!(bed.dial(&cluster));
     assert!(is_pending(&mut first).await);
     advance(2 * SUSPECT_AFTER).await;

@@ -12,8 +12,9 @@ use crate::upstream::server::Server;
 use crate::upstream::settings::Settings;
 
 impl Cluster {
-    /// Builds a set of these servers. Reuses servers and endpoints of the current set that are the
-    /// same machine: configured with the same address, or with one that resolves to the same place.
+    /// Builds a set of these servers. A server of the current set is reused, together with its
+    /// endpoints, if the new server of the same name is the same machine. This is the case if both
+    /// are configured with the same address, or if any of the resolved addresses is the same.
     pub(super) fn build(
         &self,
         settings: &Settings,

@@ -10,8 +10,8 @@ use crate::upstream::health::{Condition, Tried};
 
 impl Cluster {
     /// Records that a request has failed at this endpoint. After too many failures the endpoint is
-    /// ejected, unless too many endpoints are ejected already, or no other is usable. An endpoint
-    /// on trial is ejected in any case.
+    /// ejected, unless too many endpoints are ejected already, or no other endpoint is usable. An
+    /// endpoint on trial is ejected in any case.
     pub(in crate::upstream) fn fail(
         &self,
         endpoint: &Arc<Endpoint>,
@@ -22,7 +22,8 @@ impl Cluster {
         if !endpoint.health().failed(outlier, of) {
             return;
         }
-        // Two ejections at once could exceed the limit. The later one is left to the next failure.
+        // Two concurrent ejections could exceed the limit. The second one is skipped, and the
+        // endpoint's next failure tries again.
         let Ok(_alone) = self.ejecting.try_lock() else {
             return;
         };
@@ -37,7 +38,7 @@ impl Cluster {
             ejected += usize::from(matches!(condition, Condition::Ejected | Condition::Trial));
             has_usable |= other.endpoint.is_usable() && set.weight(other) > 0;
         }
-        // One endpoint may be ejected however few there are, unless `max_ejected` is 0.
+        // One endpoint can be ejected however few there are, unless `max_ejected` is 0.
         let is_allowed = ejected == 1 && outlier.max_ejected > 0
             || ejected * 100 <= all * outlier.max_ejected as usize;
         if has_usable && is_allowed || endpoint.condition() == Condition::Trial {

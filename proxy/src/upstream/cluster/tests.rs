@@ -1,4 +1,4 @@
-//! Tests of what survives a change.
+//! Tests of the state that survives a configuration change.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
@@ -9,8 +9,8 @@ use super::*;
 
 const WORKERS: usize = 2;
 
-/// Parses `name=address` or `name=address*max_requests`, several separated by spaces. Addresses
-/// separated by commas belong to one name.
+/// Parses a list, separated by spaces, of `name=address` or `name=address*max_requests`. Addresses
+/// separated by commas belong to one server.
 fn backend(servers: &str) -> config::Backend {
     let server = |server: &str| {
         let (name, address) = server.split_once('=').unwrap();
@@ -69,8 +69,8 @@ fn addresses(set: &EndpointSet) -> String {
 
 #[test]
 fn a_reload_keeps_what_has_not_changed() {
-    // The servers before and after, then whether the last server after keeps its server and
-    // endpoint.
+    // Arguments: the servers before and after the change, then whether the last of the new servers
+    // keeps its `Server` and its endpoint.
     let check = |before, after, server, endpoint| {
         let first = publish(before, None);
         let second = prepare(after, Some(&first.cluster));
@@ -88,7 +88,7 @@ fn a_reload_keeps_what_has_not_changed() {
     check("a=1", "b=2 a=1", true, true);
     check("a=1", "a=2", false, false);
     check("a=1", "b=1", false, false);
-    // Another name for the same machine, and a name with more addresses.
+    // Two names that share an address belong to the same machine.
     check("a=1", "a=2,1", true, true);
     check("a=1,2", "a=2", true, true);
 }
@@ -98,7 +98,7 @@ fn a_limit_changes_when_it_is_published() {
     let first = publish("a=1*1", None);
     let endpoint = Arc::clone(&first.endpoints.endpoints()[0].endpoint);
     let held = endpoint.try_permit().unwrap();
-    // Plugins see the number of servers that are up, whether or not these have a free slot.
+    // Plugins see the number of servers that are up, whether or not those servers have a free slot.
     assert_eq!(first.cluster.usable_servers(), 1);
     let mut second = prepare("a=1*2 b=2", Some(&first.cluster));
     assert_eq!(first.cluster.server_count(), 1);
@@ -168,7 +168,7 @@ fn overrides_stay_until_the_configuration_changes() {
         assert_eq!((a.server().state(), a.weight()), expected);
     };
     check(backend("a=1 b=2"), (ServerState::Drain, 7));
-    // Even if the server is another machine now.
+    // The override is kept even if the name now belongs to another machine.
     check(backend("a=9 b=2"), (ServerState::Drain, 7));
     let mut other = backend("a=9 b=2");
     other.servers[0].weight = 3;
@@ -200,7 +200,7 @@ fn new_addresses_leave_other_servers_unchanged() {
         &before.of("b")[0].endpoint,
         &after.of("b")[0].endpoint
     ));
-    // A name without any address leaves a server without endpoints.
+    // A server whose name has no address has no endpoints.
     assert!(cluster.set_found(&name("1,2"), found("none")));
     assert_eq!(addresses(&cluster.endpoints()), "b=3");
     assert_eq!(cluster.server_count(), 2);
@@ -242,7 +242,7 @@ fn an_address_that_was_not_known_is_taken_from_a_reload() {
     let backend = backend("a=none");
     let (file_servers, wake) = (FileServers::default(), Wake::default());
     let before = Some(&config.cluster);
-    // The name has an address by now.
+    // Meanwhile the name has an address.
     let mut resolve = |_: &ServerAddress| Ok(found("5"));
     let reload = ClusterConfig::prepare(
         &backend,
@@ -257,7 +257,7 @@ fn an_address_that_was_not_known_is_taken_from_a_reload() {
     assert_eq!(addresses(&reload.endpoints), "a=5");
 }
 
-/// Prepares a backend with a servers file from which `file_servers` were read.
+/// Prepares the configuration of a backend whose servers file contains `file_servers`.
 fn with_file(servers: &str, file_servers: &str, before: Option<&Arc<Cluster>>) -> ClusterConfig {
     let mut config = backend(servers);
     config.servers_file = Some("servers.json".into());
@@ -272,7 +272,7 @@ fn with_file(servers: &str, file_servers: &str, before: Option<&Arc<Cluster>>) -
     ClusterConfig::prepare(&config, &file_servers, &mut resolve, before, WORKERS, &wake).unwrap()
 }
 
-/// Returns the servers of a file that is read now. Their addresses are literal.
+/// Returns the contents of a servers file that is read now. The addresses are literal.
 fn list(servers: &str) -> FileServers {
     let generation = FileGeneration::begin();
     let server =
@@ -301,15 +301,15 @@ fn a_file_that_changes_during_a_reload_stays_in_force() {
     assert_eq!(addresses(&cluster.endpoints()), "a=1 x=8 y=9");
     reload.publish();
     assert_eq!(addresses(&cluster.endpoints()), "a=1 b=2 x=8 y=9");
-    // An older file is ignored, and so is another file.
+    // A file that was read earlier is ignored, and so is a file of another name.
     assert_eq!(
         cluster.set_file_servers(file, &newer).unwrap(),
         FileServersOutcome::Overtaken
     );
     let other = cluster.set_file_servers(Path::new("other.json"), &list("z=1"));
     assert_eq!(other.unwrap(), FileServersOutcome::Overtaken);
-    // A reload that configures a server of the newer file under the same name keeps the configured
-    // one.
+    // If a reload configures a server with the same name as a server of the newer file, the
+    // configured server is kept.
     let mut clash = with_file("a=1 y=3", "x=8", Some(&cluster));
     cluster.set_file_servers(file, &list("x=8 y=9")).unwrap();
     clash.publish();
@@ -356,9 +356,9 @@ enum Step {
     Take,
     GiveBackOldest,
     GiveBackNewest,
-    /// The name resolves to these addresses from now on.
+    /// Makes the name resolve to these addresses.
     Move(&'static str),
-    /// Maximum number of requests at each address.
+    /// Sets the maximum number of requests at each address.
     Limit(u32),
 }
 
@@ -390,7 +390,7 @@ proptest! {
                         let address = entry.endpoint.address().clone();
                         let count = held.iter().filter(|(one, _)| *one == address).count();
                         let permit = entry.endpoint.try_permit();
-                        // A permit is granted exactly as long as there are free slots.
+                        // A permit is granted if and only if a slot is free.
                         prop_assert_eq!(permit.is_some(), count < limit as usize);
                         held.extend(permit.map(|permit| (address, permit)));
                     }

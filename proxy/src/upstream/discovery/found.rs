@@ -1,4 +1,4 @@
-//! Conversion of DNS answers to the addresses for endpoints.
+//! Conversion of DNS answers to addresses of endpoints.
 
 use super::resolver::{Preference, Target};
 use crate::upstream::endpoint::Address;

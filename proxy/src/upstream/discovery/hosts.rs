@@ -1,6 +1,6 @@
-//! `/etc/hosts`, and the names that need no DNS server at all.
+//! Names from `/etc/hosts`, and names that never need a DNS query.
 //!
-//! Pure: `resolver` reads the file.
+//! This module does no I/O: `resolver` reads the file.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -37,16 +37,16 @@ impl Hosts {
     }
 }
 
-/// Returns the loopback addresses if `name` is `localhost` or below it. DNS is never queried for
-/// these names (RFC 6761, section 6.3).
+/// Returns the loopback addresses if `name` is `localhost` or a subdomain of it. DNS is never
+/// queried for these names (RFC 6761, section 6.3).
 pub(super) fn loopback(name: &str) -> Option<[IpAddr; 2]> {
     let name = canonical(name);
     let is_local = name == "localhost" || name.ends_with(".localhost");
     is_local.then_some([Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()])
 }
 
-/// Returns the name in lower case, without the final dot, which means that no search domain is to
-/// be added.
+/// Returns the name in lower case and without a final dot. (A final dot only means that no search
+/// domain is to be added.)
 fn canonical(name: &str) -> String {
     name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }

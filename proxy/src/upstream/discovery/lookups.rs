@@ -1,4 +1,4 @@
-//! Lookups of the names of a configuration, before it comes into force.
+//! Lookups of the names in a configuration, before the configuration comes into force.
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -28,9 +28,9 @@ type Question = (Vec<SocketAddr>, ServerAddress);
 pub(in crate::upstream) struct Lookups(HashMap<Question, Result<Vec<Found>, Arc<ResolveError>>>);
 
 impl Lookups {
-    /// Looks up these names, each of a backend, concurrently. Names with addresses known from
-    /// `before` are left out, because discovery keeps those up to date, and so are names whose
-    /// `resolve.init` does not want a lookup. Blocks.
+    /// Looks up the names of these backends' servers concurrently. Two kinds of names are left out:
+    /// those with addresses known from `before`, because discovery keeps them up to date, and those
+    /// whose `resolve.init` turns the lookup off. Blocks.
     pub(in crate::upstream) fn of<'b>(
         servers: impl Iterator<Item = (&'b Backend, &'b ServerAddress)>,
         before: &HashMap<&str, &Arc<Cluster>>,
@@ -69,7 +69,7 @@ impl Lookups {
     }
 
     /// Returns the addresses of a server of this backend. `before` is the cluster in force. A
-    /// server without an address is an error only if `resolve.init` demands it.
+    /// server without an address is an error only if `resolve.init` demands an address.
     pub(in crate::upstream) fn resolve(
         &self,
         backend: &Backend,
@@ -99,7 +99,7 @@ impl Lookups {
 async fn look_up(questions: HashSet<Question>) -> Lookups {
     let mut resolvers: HashMap<Vec<SocketAddr>, Resolver> = HashMap::new();
     let mut lookups = JoinSet::new();
-    // A lookup's time limit starts with its first query, not while it waits for a permit.
+    // The permit is acquired first, so that the time limit of a lookup starts with its first query.
     let permits = Rc::new(Semaphore::new(MAX_LOOKUPS));
     let mut found_by = HashMap::new();
     for question in questions {

@@ -1,9 +1,9 @@
 //! A single DNS question: which servers are queried, how often, and what an answer means.
 //!
-//! Caches nothing: a name is queried again only after its TTL. Uses only the transports of hickory.
-//! Its resolver would stop at the first server that refuses, treat a timeout as a name that does
-//! not exist if a search domain follows, and not follow the alias of a service. No type of hickory
-//! leaves this file and `resolver`.
+//! Caches nothing, because a name is queried again only after its TTL. Of hickory, only the
+//! transports are used. Its resolver would stop at the first server that refuses. If a search
+//! domain follows, it would treat a timeout as a name that does not exist. And it would not follow
+//! the alias of a service. Only this file and `resolver` use hickory's types.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,35 +22,35 @@ use hickory_resolver::{NameServerPool, PoolContext, TlsConfig, system_conf};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-/// Longest wait for one server's answer, including the one over TCP if the answer over UDP is
-/// truncated.
+/// Longest wait for one server's answer. It includes the wait for the answer over TCP if the answer
+/// over UDP is truncated.
 const MAX_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Maximum number of times that each server is queried.
 const MAX_ROUNDS: usize = 2;
 
-/// Longest wait for the answer to one question: both rounds of a single server.
+/// Longest wait for the answer to one question. It is enough for both rounds of a single server.
 ///
-/// With several servers, each gets an equal part of it.
+/// With several servers, each gets an equal part of this time.
 const BUDGET: Duration = Duration::from_secs(4);
 
-/// Maximum number of concurrent questions. Further ones wait.
+/// Maximum number of concurrent questions. Further questions wait.
 ///
-/// As many as hickory has buffers for, and few enough not to look like an attack.
+/// hickory has buffers for this many questions, and they are few enough not to look like an attack.
 const MAX_QUESTIONS: usize = 32;
 
-/// Maximum number of aliases between a name and its records: about as many as BIND and Unbound
-/// follow.
+/// Maximum number of aliases between a name and its records. BIND and Unbound follow about as many.
 const MAX_ALIASES: usize = 12;
 
 /// The DNS servers, and the rules for completing names.
 pub(super) struct NameServers {
     servers: Vec<Server>,
-    /// Index of the server that answered last. The next question goes there first.
+    /// Index of the server that answered last. The next question goes to it first.
     current: AtomicUsize,
     /// Domains that are appended to names.
     search: Vec<Name>,
-    /// Names with fewer dots are completed first, and looked up as they are last.
+    /// Number of dots from which a name is first looked up as it is. Names with fewer dots are
+    /// completed first, and looked up as they are last.
     ndots: usize,
     rounds: usize,
     timeout: Duration,
@@ -68,7 +68,7 @@ struct Server {
 pub(super) struct Records {
     /// The data of the records; never empty.
     pub(super) data: Vec<RData>,
-    /// The least TTL of the records and of the aliases that led to them.
+    /// The smallest TTL of the records and of the aliases that led to them.
     pub(super) ttl: Duration,
     /// Additional records in the same answer.
     pub(super) additionals: Vec<Record>,
@@ -77,7 +77,8 @@ pub(super) struct Records {
 /// Reason why there are no records.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// There are no records. This is valid for the given time, if the server names one.
+    /// There are no records. This negative answer is valid for the given time, if the server
+    /// specifies one.
     Nothing(Option<Duration>),
     /// A server returned an error, or an invalid answer.
     Error(io::Error),
@@ -95,7 +96,7 @@ enum ServerError {
 }
 
 impl NameServers {
-    /// Creates a client of these servers, which looks up names as they are.
+    /// Creates a client of these servers. It looks up names as they are, without search domains.
     pub(super) fn try_new(addresses: &[SocketAddr]) -> io::Result<NameServers> {
         let timeout = MAX_TIMEOUT;
         NameServers::with(addresses, Vec::new(), 1, MAX_ROUNDS, timeout)
@@ -113,7 +114,7 @@ impl NameServers {
         if search.is_empty() {
             search.extend(config.domain().cloned());
         }
-        // A host without a domain has the root domain.
+        // On a host without a domain, the search domain is the root.
         search.retain(|domain| !domain.is_root());
         NameServers::with(
             &addresses,
@@ -147,10 +148,10 @@ impl NameServers {
         })
     }
 
-    /// Returns the names to look up, in order, until one has records.
+    /// Returns the names to look up, in this order, until one of them has records.
     ///
     /// # Errors
-    /// The text is not a valid DNS name.
+    /// `text` is not a valid DNS name.
     pub(super) fn candidates(&self, text: &str) -> io::Result<Vec<Name>> {
         let name = Name::from_ascii(text).map_err(io::Error::other)?;
         if name.is_fqdn() {
@@ -158,7 +159,7 @@ impl NameServers {
         }
         let mut absolute = name.clone();
         absolute.set_fqdn(true);
-        // If the name is too long with a domain, there is no such name.
+        // If the name is too long with the domain appended, no such name exists.
         let completed = |domain| name.clone().append_domain(domain).ok();
         let mut names: Vec<_> = self.search.iter().filter_map(completed).collect();
         for name in &mut names {
@@ -170,7 +171,7 @@ impl NameServers {
         Ok(names)
     }
 
-    /// Looks up the records of one type of an absolute name, through its aliases.
+    /// Looks up the records of one type for an absolute name, and follows its aliases.
     pub(super) async fn records(&self, name: &Name, kind: RecordType) -> Result<Records, Failure> {
         let mut name = name.clone();
         let mut ttl = u32::MAX;
@@ -189,13 +190,13 @@ impl NameServers {
             if !is_alias || message.response_code == ResponseCode::NXDomain {
                 return Err(Failure::Nothing(None));
             }
-            // The server leaves the rest of the chain to the client.
+            // The server leaves it to the client to look up the rest of the alias chain.
             name = found.name;
         }
         Err(Failure::Error(io::Error::other("too many aliases")))
     }
 
-    /// Queries one server after another, starting with the last that answered.
+    /// Queries one server after another, starting with the server that answered last.
     async fn query(&self, name: &Name, kind: RecordType) -> Result<Message, Failure> {
         let _permit = self.questions.acquire().await;
         let query = Query::query(name.clone(), kind);
@@ -229,7 +230,7 @@ impl Server {
         let mut options = ResolverOpts::default();
         options.timeout = timeout;
         options.num_concurrent_reqs = 1;
-        // The kernel's ports are just as random, and collide with no others.
+        // Ports that the kernel chooses are just as random, and collide with no port in use.
         options.os_port_selection = true;
         let tls = TlsConfig::new().map_err(io::Error::other)?;
         let mut connections = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
@@ -298,14 +299,14 @@ impl Server {
     }
 }
 
-/// Whether a query announces, through EDNS, that long answers over UDP are accepted.
+/// Whether a query uses EDNS to announce that long answers over UDP are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Edns {
     Yes,
     No,
 }
 
-/// Returns the error of a wait that has timed out.
+/// Returns the error for a wait that has timed out.
 pub(super) fn timed_out() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "no answer in time")
 }
@@ -313,22 +314,22 @@ pub(super) fn timed_out() -> io::Error {
 /// The records of one answer.
 #[derive(Debug, PartialEq, Eq)]
 struct Found {
-    /// The name itself, or the name that it is an alias of.
+    /// The requested name, or the name at the end of its aliases.
     name: Name,
     /// Records of the requested type.
     data: Vec<RData>,
-    /// The least TTL of the records and the aliases.
+    /// The smallest TTL of the records and the aliases.
     ttl: u32,
 }
 
-/// Follows the aliases of an answer from `name` to records of the type.
+/// Follows the aliases in an answer, from `name` to records of the requested type.
 fn follow(message: &Message, name: &Name, kind: RecordType) -> Found {
     let mut found = Found {
         name: name.clone(),
         data: Vec::new(),
         ttl: u32::MAX,
     };
-    // The limit ends a loop of aliases.
+    // The limit stops a loop of aliases.
     for _ in 0..MAX_ALIASES {
         let mut alias = None;
         for record in message.answers.iter().filter(|it| it.name == found.name) {

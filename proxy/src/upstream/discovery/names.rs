@@ -1,4 +1,4 @@
-//! Repeated lookups of the names of servers, while the process runs.
+//! Repeated lookups of servers' names while the process runs.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -19,24 +19,25 @@ use crate::upstream::cluster::Cluster;
 use crate::upstream::random::Random;
 
 /// How long the addresses of a name are kept after the name has ceased to exist. `HAProxy`'s `hold
-/// nx` has the same default. A name server may deny a name for a moment while it is being changed.
+/// nx` has the same default. The addresses are kept because a name server can deny a name for a
+/// moment while the name is being changed.
 const HOLD: Duration = Duration::from_secs(30);
 
 /// Maximum number of concurrent lookups.
 const MAX_LOOKUPS: usize = 16;
 
-/// A name whose addresses have changed. Workers do not have the new ones yet.
+/// A name whose addresses have changed. Workers do not have the new addresses yet.
 #[derive(Debug)]
 pub struct Moved {
     /// The cluster of the backend.
     pub cluster: Arc<Cluster>,
     /// The name, as configured.
     pub name: String,
-    /// Number of its addresses.
+    /// Number of addresses that the name has now.
     pub addresses: usize,
 }
 
-/// The names being watched, by the addresses of their clusters in memory and their names.
+/// The names that are looked up, keyed by the memory address of the cluster and by the name.
 pub(in crate::upstream) struct Names {
     watched: HashMap<(usize, ServerAddress), Watched>,
     resolvers: HashMap<Vec<SocketAddr>, Resolver>,
@@ -53,7 +54,8 @@ struct Watched {
 }
 
 impl Names {
-    /// Creates an empty set of names. Each change of a name's addresses is sent to `changed`.
+    /// Creates an empty set of names. Whenever the addresses of a name change, a [`Moved`] is sent
+    /// to `changed`.
     pub(in crate::upstream) fn new(
         changed: mpsc::UnboundedSender<Moved>,
         random: &Rc<Random>,
@@ -68,7 +70,7 @@ impl Names {
         }
     }
 
-    /// Replaces the clusters whose names are looked up from now on.
+    /// Replaces the clusters whose names are looked up.
     pub(in crate::upstream) fn watch(&mut self, clusters: &[Arc<Cluster>]) {
         while self.tasks.try_join_next().is_some() {}
         let mut before = std::mem::take(&mut self.watched);
@@ -141,7 +143,7 @@ struct Watch {
     changed: mpsc::UnboundedSender<Moved>,
     random: Rc<Random>,
     permits: Rc<Semaphore>,
-    /// Number of failed lookups in a row.
+    /// Number of consecutive failed lookups.
     failures: u32,
     /// Time since which the name has not existed.
     missing_since: Option<Instant>,
@@ -151,16 +153,16 @@ impl Watch {
     async fn run(mut self) {
         let known = self.cluster.found(&self.name);
         if known.is_some_and(|known| !known.is_empty()) {
-            // The name was looked up just now, but the TTL of the answer is unknown.
+            // The name has just been looked up, but the TTL of that answer is unknown here.
             sleep(self.next(Ok(self.resolve.min_interval))).await;
         } else if self.resolve.init != Init::None {
-            // The lookup just now has failed, and the failure is logged already.
+            // The first lookup has just failed, and its failure is already logged.
             self.failures = 1;
         }
         loop {
             let answer = {
-                // A lookup's time limit starts with its first query, not while it waits for a
-                // permit.
+                // The permit is acquired first, so that the time limit of a lookup starts with its
+                // first query.
                 let _permit = self.permits.acquire().await;
                 self.resolver.lookup(&self.name).await
             };
@@ -183,7 +185,7 @@ impl Watch {
     fn set(&self, found: Vec<crate::upstream::endpoint_set::Found>) {
         let count = found.len();
         if self.cluster.set_found(&self.name, found) {
-            // If there is no receiver, the process is ending.
+            // Without a receiver, the process is exiting.
             let _ = self.changed.send(Moved {
                 cluster: Arc::clone(&self.cluster),
                 name: self.name.to_string(),

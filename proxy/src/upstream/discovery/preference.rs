@@ -1,21 +1,22 @@
 //! Preference between the address families of a host.
 //!
-//! Sends nothing: only the kernel is queried for the route that a packet would take.
+//! Sends nothing: it only queries the kernel for the route that a packet would take.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
 
-/// Whether an address is used first, on a host with addresses of both families.
+/// Whether an address is used first, if its host has addresses of both families.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Preference {
-    /// Addresses of a host with only one family, and those of the family that can be reached.
+    /// The address is of the preferred family, or its host has addresses of only one family.
     Preferred,
-    /// Addresses of the other family.
+    /// The address is of the other family.
     Fallback,
 }
 
 /// Returns the preference for IPv4 and for IPv6 among the addresses of one host.
 ///
-/// IPv6 comes first if it has a route, as `getaddrinfo` sorts them (RFC 6724, section 6).
+/// IPv6 is preferred if there is a route to it, as in the order of `getaddrinfo` (RFC 6724, section
+/// 6).
 pub(super) fn preferences(addresses: &[IpAddr]) -> Families {
     decide(addresses, has_route)
 }
@@ -58,8 +59,8 @@ fn decide(addresses: &[IpAddr], has_route: impl Fn(Ipv6Addr) -> bool) -> Familie
 
 /// Returns whether this host has a route to `destination`, and a suitable source address.
 fn has_route(destination: Ipv6Addr) -> bool {
-    // Connecting a datagram socket only selects a route and a source address. The port is that of
-    // the discard service; it has no influence.
+    // Connecting a datagram socket only selects a route and a source address. The port, which is
+    // that of the discard service, has no influence.
     let source = || -> std::io::Result<SocketAddr> {
         let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))?;
         socket.connect((destination, 9))?;
@@ -71,8 +72,9 @@ fn has_route(destination: Ipv6Addr) -> bool {
     }
 }
 
-/// Returns whether packets from `source` can reach `destination`. A host with only local or private
-/// addresses often has a default route that leads nowhere (RFC 6724, section 5, rules 2 and 5).
+/// Returns whether packets from `source` can be expected to reach `destination`. A host with only
+/// local or private addresses often has a default route that leads nowhere (RFC 6724, section 5,
+/// rules 2 and 5).
 fn suits(source: Ipv6Addr, destination: Ipv6Addr) -> bool {
     let is_wider = |narrow: fn(&Ipv6Addr) -> bool| narrow(&source) && !narrow(&destination);
     !is_wider(Ipv6Addr::is_loopback)

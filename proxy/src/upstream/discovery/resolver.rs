@@ -1,8 +1,8 @@
 //! Resolves the configured address of a server to its targets.
 //!
-//! Owns the meaning of an answer: which records count, their order, weights and TTL. Keeps nothing
-//! between two lookups but the parsed system files. Called on the runtime of lookups; workers never
-//! resolve names.
+//! This module interprets an answer: it determines which records count, their order, their weights
+//! and the TTL. Between two lookups it keeps nothing but the parsed system files. It is called on
+//! the thread for lookups; workers never resolve names.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
@@ -25,22 +25,23 @@ use crate::config::ServerAddress;
 
 /// Maximum number of targets of one name.
 ///
-/// As many addresses as fit into an answer over TCP, and far more than a backend has servers.
+/// An answer over TCP has room for about this many addresses, which is far more than a backend has
+/// servers.
 pub(crate) const MAX_TARGETS: usize = 4096;
 
-/// Longest time for a lookup, including all queries that follow from the first.
+/// Time limit for a lookup, including all queries that follow from the first.
 const MAX_LOOKUP: Duration = Duration::from_secs(5);
 
-/// Maximum weight of a target, as for a server in the configuration.
+/// Maximum weight of a target, the same as that of a server in the configuration.
 const MAX_WEIGHT: u16 = 256;
 
-/// TTL of addresses from `/etc/hosts`: how soon a change there is noticed.
+/// TTL of addresses from `/etc/hosts`. It determines how soon a change to that file is noticed.
 const HOSTS_TTL: Duration = Duration::from_secs(5);
 
-/// Longest TTL of an answer that is incomplete because a server has failed.
+/// Maximum TTL of an answer that is incomplete because a server has failed.
 const PARTIAL_TTL: Duration = Duration::from_secs(10);
 
-/// Maximum number of targets of a service whose addresses are looked up concurrently.
+/// Maximum number of concurrent address lookups for the targets of one service.
 const MAX_CONCURRENT: usize = 8;
 
 /// One target of a name.
@@ -48,22 +49,23 @@ const MAX_CONCURRENT: usize = 8;
 pub(crate) struct Target {
     /// Address to connect to.
     pub address: SocketAddr,
-    /// Weight, 1 to 256: that of an SRV record, scaled down if a weight of the same priority
-    /// exceeds 256. Otherwise 1.
+    /// Weight, 1 to 256. For an SRV record it is the weight of the record, scaled down if a weight
+    /// of the same priority exceeds 256. Otherwise 1.
     pub weight: u16,
-    /// Priority of an SRV record: targets with the least are used before the others. Otherwise 0.
+    /// Priority of an SRV record: targets with the lowest number are used before the others.
+    /// Otherwise 0.
     pub priority: u16,
-    /// Preference of the address's family among the addresses of the same host.
+    /// Preference for the address's family among the addresses of the same host.
     pub preference: Preference,
 }
 
 /// The targets of a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
-    /// Targets sorted by priority and address, each address once, so that answers in another order
-    /// are equal. Not empty.
+    /// Targets sorted by priority and address, each address once, so that two answers that differ
+    /// only in their order are equal. Not empty.
     pub targets: Vec<Target>,
-    /// The least TTL of all records used; [`Duration::MAX`] without any.
+    /// The smallest TTL of all records used; [`Duration::MAX`] if no records were used.
     pub ttl: Duration,
 }
 
@@ -73,20 +75,20 @@ pub(crate) enum ResolveError {
     /// The name does not exist, or has no address.
     #[error("no such name, or no address for it")]
     NoSuchName {
-        /// How long this is valid, if the server says so.
+        /// How long this negative answer is valid, if the server specifies it.
         ttl: Option<Duration>,
     },
     /// The lookup failed: no server answered, or all returned errors.
     #[error("the name could not be looked up")]
     Failed(#[source] io::Error),
-    /// The name has more than [`MAX_TARGETS`].
+    /// The name has at least this number of targets, which is more than [`MAX_TARGETS`].
     #[error("{0} targets are too many: at most {MAX_TARGETS} are allowed")]
     TooMany(usize),
 }
 
-/// Resolves names, with configured DNS servers or those of the system.
+/// A resolver of names that uses the configured DNS servers or those of the system.
 ///
-/// Clones share everything. The connections belong to the runtime of the first lookup.
+/// Clones share all state. The connections belong to the runtime of the first lookup.
 #[derive(Clone)]
 pub(crate) struct Resolver(Arc<Shared>);
 
@@ -109,12 +111,13 @@ struct Addresses {
 }
 
 impl Resolver {
-    /// Creates a resolver for these DNS servers. If there are none, it uses those of
-    /// `/etc/resolv.conf`, with its search domains and options. That file and `/etc/hosts` are read
-    /// again when they change.
+    /// Creates a resolver for these DNS servers. If `nameservers` is empty, the resolver uses the
+    /// servers in `/etc/resolv.conf`, with its search domains and options. That file and
+    /// `/etc/hosts` are read again when they change.
     ///
     /// # Errors
-    /// The system's. A missing `/etc/resolv.conf` is not an error here: lookups that need it fail.
+    /// The system's errors. A missing `/etc/resolv.conf` is not an error here: lookups that need it
+    /// fail.
     pub(crate) fn try_new(nameservers: &[SocketAddr]) -> io::Result<Resolver> {
         let servers = if nameservers.is_empty() {
             Source::System(Watched::new("/etc/resolv.conf", |text| {
@@ -130,13 +133,14 @@ impl Resolver {
 
     /// Looks up the current targets of `address`.
     ///
-    /// An IP address needs no I/O. `/etc/hosts` takes precedence over DNS. Takes 5 s at most.
+    /// An IP address needs no I/O. `/etc/hosts` takes precedence over DNS. The lookup takes at most
+    /// 5 s.
     ///
     /// # Errors
-    /// [`ResolveError`]; always for a Unix socket, which has no name.
+    /// [`ResolveError`]. A Unix socket always yields an error, since it has no name.
     ///
     /// # Cancel safety
-    /// Safe: the queries are aborted.
+    /// Safe: dropping the future aborts the queries.
     pub(crate) async fn lookup(&self, address: &ServerAddress) -> Result<Answer, ResolveError> {
         let looking_up = async {
             match address {
@@ -186,7 +190,7 @@ impl Resolver {
                     if found.len() > MAX_TARGETS {
                         return Err(ResolveError::TooMany(found.len()));
                     }
-                    // Yield, so that other tasks get a turn however many targets there are.
+                    // Yields, so that other tasks get a turn even if there are many targets.
                     tokio::task::yield_now().await;
                 }
                 Err(ResolveError::NoSuchName { .. }) => {}
@@ -222,7 +226,7 @@ impl Resolver {
                 ttl: Duration::MAX,
             });
         }
-        // If the system has no such file, there are no names in it.
+        // If the file does not exist, it is treated as empty.
         let hosts = self.0.hosts.current().unwrap_or_default();
         let mut addresses = hosts.addresses(host).to_vec();
         if let (true, Some(loopback)) = (addresses.is_empty(), hosts::loopback(host)) {
@@ -258,7 +262,7 @@ impl Resolver {
     }
 }
 
-/// Returns the result of `find` for the first name that has one.
+/// Returns the first successful result of `find` for these names.
 async fn first<T>(
     names: io::Result<Vec<Name>>,
     find: impl AsyncFn(Name) -> Result<T, Failure>,
@@ -268,21 +272,21 @@ async fn first<T>(
         match find(name).await {
             Ok(found) => return Ok(found),
             Err(Failure::Nothing(of)) => ttl = ttl.into_iter().chain(of).min(),
-            // A search domain whose servers are broken must not hide the other domains.
+            // If the servers of one search domain are broken, the other domains are still tried.
             Err(Failure::Error(error)) => failed = Some(error),
-            // The servers would not answer for the next name either.
+            // The servers do not respond, so they would not answer for the next name either.
             Err(Failure::TimedOut(error)) => return Err(ResolveError::Failed(error)),
         }
     }
-    // The result is "no such name" only if that is known for every name.
+    // The result is "no such name" only if a negative answer has arrived for every name.
     Err(match failed {
         Some(error) => ResolveError::Failed(error),
         None => ResolveError::NoSuchName { ttl },
     })
 }
 
-/// Combines the addresses of both families. One family is enough if the other has none or cannot be
-/// looked up.
+/// Combines the addresses of both families. The addresses of one family are enough if the other
+/// family has none or cannot be looked up.
 fn both(
     ipv4: Result<Records, Failure>,
     ipv6: Result<Records, Failure>,
@@ -308,8 +312,8 @@ fn both(
 
 /// Returns the addresses of `host` among the additional records of an SRV answer.
 ///
-/// They are assumed to be complete: a server that sends those of only one family usually has no
-/// others.
+/// The addresses are assumed to be complete: if a server sends addresses of only one family, the
+/// host usually has no others.
 fn sent_along(host: &Name, additionals: &[Record]) -> Option<Addresses> {
     let mut addresses = Vec::new();
     let mut ttl = u32::MAX;
@@ -331,12 +335,13 @@ struct Service {
     priority: u16,
 }
 
-/// Returns the usable SRV records and their hosts, with weights in the range of a server's.
+/// Returns the usable SRV records with their hosts. The weights are scaled to the range of a
+/// server's weight.
 fn services(data: &[RData]) -> Vec<(Service, Name)> {
     let records: Vec<&SRV> = data
         .iter()
         .filter_map(|data| match data {
-            // A target of `.` means that there is no such service (RFC 2782), and nothing listens
+            // A target of `.` means that the service does not exist (RFC 2782), and nothing listens
             // on port 0.
             RData::SRV(record) if !record.target.is_root() && record.port != 0 => Some(record),
             _ => None,
@@ -358,7 +363,8 @@ fn services(data: &[RData]) -> Vec<(Service, Name)> {
     records.iter().map(service).collect()
 }
 
-/// Scales a weight from the range 0 to `greatest` to the range 1 to [`MAX_WEIGHT`].
+/// Scales a weight so that the weight `greatest` would become at most [`MAX_WEIGHT`]. The result is
+/// at least 1.
 fn scale(weight: u16, greatest: u16) -> u16 {
     if greatest <= MAX_WEIGHT {
         return weight.max(1);

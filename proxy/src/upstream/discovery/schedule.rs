@@ -1,32 +1,32 @@
 //! Times at which a name is resolved again.
 //!
-//! Pure: neither clock nor random source.
+//! This module uses neither a clock nor a random source.
 
 use std::time::Duration;
 
 use crate::config;
 
-/// Longest pause after failures in a row, where `max_interval` does not bound it further.
+/// Longest pause after consecutive failures, unless `max_interval` is shorter.
 ///
-/// A name server that returns after an outage is noticed before an operator loses patience.
+/// After an outage, a name server is used again before an operator loses patience.
 const MAX_RETRY: Duration = Duration::from_secs(30);
 
-/// Fraction by which a pause can be shorter or longer, so that names that were first resolved
-/// together are not resolved together forever.
+/// Fraction by which a pause is randomly shortened or lengthened. Without it, names that were first
+/// resolved at the same time would always be resolved at the same time.
 const JITTER: f64 = 0.1;
 
-/// Reason why a lookup found nothing, as far as it matters for the next one.
+/// Outcome of a lookup without targets, as far as it matters for the time of the next lookup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unanswered {
-    /// There is no such name, which is valid for this long (RFC 2308).
+    /// The name does not exist, and this negative answer is valid for this long (RFC 2308).
     Negative(Duration),
-    /// Number of lookups in a row that have failed, or have found no such name without a time for
-    /// which that is valid.
+    /// Number of consecutive lookups that have failed, or have returned a negative answer without a
+    /// TTL.
     Failures(u32),
 }
 
-/// Returns the pause between a lookup and the next, from the TTL of the answer or the reason why
-/// there is none. `random` is at least 0 and below 1.
+/// Returns the pause between a lookup and the next one. `result` is the TTL of the answer, or the
+/// reason why there is no answer. `random` is at least 0 and below 1.
 ///
 /// The pause is at least `min_interval`, and at most `max_interval`.
 pub(super) fn next_lookup(
@@ -35,7 +35,7 @@ pub(super) fn next_lookup(
     random: f64,
 ) -> Duration {
     let (min, max) = (settings.min_interval, settings.max_interval);
-    // Not `clamp`, which panics if the minimum is greater than the maximum.
+    // `clamp` would panic if the minimum is greater than the maximum.
     let bounded = |pause: Duration, max: Duration| pause.min(max).max(min);
     let pause = match result {
         Ok(ttl) | Err(Unanswered::Negative(ttl)) => bounded(ttl, max),

@@ -1,7 +1,7 @@
-//! A system file in parsed form, which is parsed again when the file changes.
+//! A parsed system file, which is read again when it changes.
 //!
-//! Blocks for as long as the file system takes: the files are small, local and nearly always
-//! cached. Called by `resolver` on the thread of lookups, which carries no requests.
+//! Reading blocks, but the files are small, local and nearly always cached. `resolver` calls this
+//! module on the thread for lookups, which serves no requests.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -14,12 +14,12 @@ use std::sync::{Mutex, PoisonError};
 pub(super) struct Watched<T> {
     path: PathBuf,
     parse: fn(&[u8]) -> T,
-    /// The last stamp and value. Locked while the file is read, so that two lookups do not both
-    /// read it.
+    /// The stamp and value of the last read. Locked during a read, so that two lookups do not read
+    /// the file at the same time.
     last: Mutex<Option<(Stamp, T)>>,
 }
 
-/// Metadata of a file that differs once the file has been written to or replaced.
+/// Metadata of a file. It changes when the file is written to or replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     device: u64,
@@ -57,7 +57,8 @@ impl<T: Clone> Watched<T> {
     /// The file does not exist or cannot be read.
     pub(super) fn current(&self) -> io::Result<T> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        // Read before the content, so that a change between the two is noticed the next time.
+        // The metadata is read before the content, so that a change in between is noticed by the
+        // next call.
         let stamp = Stamp::new(&fs::metadata(&self.path)?);
         if let Some((of, value)) = &*last
             && *of == stamp

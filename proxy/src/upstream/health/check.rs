@@ -1,8 +1,8 @@
 //! One check of an endpoint: over TCP, HTTP or gRPC, with TLS and the PROXY protocol as for
 //! requests.
 //!
-//! HTTP/1.1 is hyper's here and HTTP/2 is h2's, without `http2::budget`: a check is one request on
-//! a separate connection, limited by the check's timeout.
+//! Checks use hyper for HTTP/1.1 and h2 for HTTP/2, without the limits of `http2::budget`. None are
+//! needed, since a check is one request on a separate connection with its own timeout.
 
 use std::future::poll_fn;
 use std::io;
@@ -28,7 +28,7 @@ use crate::upstream::establish::Handshake;
 /// User agent of checks.
 const AGENT: &str = concat!("pointsman/", env!("CARGO_PKG_VERSION"), " (health check)");
 
-/// Maximum length of a gRPC response body that is read. The message contains a single number.
+/// Maximum length of a gRPC response body that is read. The response contains a single number.
 const MAX_GRPC_ANSWER: usize = 1024;
 
 /// Reason why a check has failed.
@@ -71,7 +71,8 @@ impl From<hyper::Error> for CheckError {
     }
 }
 
-/// Checks the endpoint at this address. The Host field is `host`, unless the check names one.
+/// Checks the endpoint at this address. The Host field is `host`, unless the check specifies
+/// another one.
 pub(super) async fn check(
     check: &Check,
     address: &Address,
@@ -193,8 +194,8 @@ async fn grpc(io: AsyncIo, request: Request<()>, service: &str) -> Result<(), Ch
     over(connection, exchange).await
 }
 
-/// Returns the result of an exchange, and drives its connection meanwhile. A server may close the
-/// connection right after its response.
+/// Drives the connection until the exchange is complete, and returns the result of the exchange. A
+/// server may close the connection right after its response.
 async fn over<T, C>(
     connection: impl Future<Output = Result<(), C>>,
     exchange: impl Future<Output = Result<T, CheckError>>,
@@ -203,13 +204,13 @@ async fn over<T, C>(
     tokio::select! {
         biased;
         result = &mut exchange => result,
-        // The exchange fails, too, if the connection does.
+        // The connection has ended. The exchange fails unless its response has already arrived.
         _ = connection => exchange.await,
     }
 }
 
-/// Encodes `HealthCheckRequest { service }` as a gRPC message: a byte that says that it is not
-/// compressed, its length, and protobuf field number 1.
+/// Encodes `HealthCheckRequest { service }` as a gRPC message: a byte for "not compressed", the
+/// length of the message, and protobuf field number 1.
 fn message(service: &str) -> Bytes {
     let mut field = Vec::new();
     if !service.is_empty() {
@@ -240,7 +241,7 @@ fn grpc_status(trailers: &HeaderMap) -> Result<(), CheckError> {
 
 /// Returns whether `HealthCheckResponse { status }` is SERVING, which is 1.
 fn is_serving(mut message: &[u8]) -> bool {
-    // Compressed messages and wrong lengths do not count.
+    // Compressed messages and messages with a wrong length do not count as SERVING.
     if message.len() < 5 || message.get_u8() != 0 {
         return false;
     }

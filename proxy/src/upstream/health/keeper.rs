@@ -1,8 +1,8 @@
 //! The keeper: one thread of the process that runs health checks, detects when servers are
 //! reachable again, ends ejections, and looks up names.
 //!
-//! Workers read its results from atomics. It reads theirs, whenever they wake it. It serves no
-//! requests, so slow work here delays none.
+//! Workers read the keeper's results from atomics. The keeper reads the workers' results whenever a
+//! worker wakes it. It serves no requests, so slow work on this thread delays none.
 
 use std::collections::HashMap;
 use std::io;
@@ -36,16 +36,16 @@ const REST: Duration = Duration::from_millis(20);
 /// Pause before the first attempt to connect to an unreachable server.
 const FIRST_RECOVERY: Duration = Duration::from_secs(1);
 
-/// Maximum pause. The pause doubles with each failure up to this.
+/// Maximum pause. The pause doubles with each failure until it reaches this limit.
 const MAX_RECOVERY: Duration = Duration::from_secs(10);
 
-/// Maximum number of concurrent checks: each takes a descriptor.
+/// Maximum number of concurrent checks, each of which takes a descriptor.
 const MAX_CHECKS: usize = 64;
 
 /// Number of steps of a slow start.
 const SLOW_START_STEPS: u32 = 20;
 
-/// Minimum duration of a step.
+/// Minimum duration of a step of a slow start.
 const MIN_STEP: Duration = Duration::from_millis(100);
 
 /// Handle to the keeper. Clones refer to the same keeper.
@@ -56,7 +56,8 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Creates a handle and the inputs to start the keeper with. It has no clusters yet.
+    /// Creates a handle, and the inputs with which the keeper is started. The keeper has no
+    /// clusters yet.
     pub fn new() -> (Keeper, KeeperInputs) {
         let (clusters, receiver) = watch::channel(Vec::new());
         let wake = Wake::default();
@@ -67,7 +68,7 @@ impl Keeper {
         (Keeper { clusters, wake }, inputs)
     }
 
-    /// Replaces the clusters that the keeper looks after.
+    /// Replaces the clusters for which the keeper is responsible.
     pub fn keep(&self, clusters: Vec<Arc<Cluster>>) {
         self.clusters.send_replace(clusters);
     }
@@ -78,7 +79,7 @@ impl Keeper {
     }
 }
 
-/// The keeper's ends of its channels.
+/// The receiving ends of the keeper's channels.
 #[derive(Debug)]
 pub struct KeeperInputs {
     clusters: watch::Receiver<Vec<Arc<Cluster>>>,
@@ -86,8 +87,8 @@ pub struct KeeperInputs {
 }
 
 impl KeeperInputs {
-    /// Runs the keeper on a dedicated thread, which calls `prepare` first, until its handles are
-    /// gone. Names whose addresses have changed are sent to `changed`.
+    /// Runs the keeper on a dedicated thread until its handles are gone. The thread calls `prepare`
+    /// first. Names whose addresses have changed are sent to `changed`.
     ///
     /// # Errors
     /// The thread cannot be started.
@@ -108,11 +109,10 @@ impl KeeperInputs {
     }
 }
 
-/// Wakes those loops of an endpoint that have nothing to do: recovery, end of ejections, slow
-/// start.
+/// Notifiers that wake the idle loops of an endpoint: recovery, end of ejections, slow start.
 type LoopNotifiers = [Notify; 3];
 
-/// The task of an endpoint, with the inputs that it was started with.
+/// The task of an endpoint, with the inputs with which it was started.
 struct EndpointTask {
     task: AbortHandle,
     settings: Arc<Settings>,
@@ -211,7 +211,7 @@ fn update_tasks(
     }
 }
 
-/// Returns whether an endpoint needs a task, now or later.
+/// Returns whether an endpoint needs a task.
 fn needs_task(endpoint: &Endpoint, check: Option<&Check>) -> bool {
     let is_checked = check.is_some();
     if endpoint.server().state() == ServerState::Maintenance {
@@ -219,7 +219,7 @@ fn needs_task(endpoint: &Endpoint, check: Option<&Check>) -> bool {
     }
     let condition = endpoint.condition();
     if !is_checked && matches!(condition, Condition::Down | Condition::GoingDown) {
-        // Its checks have been removed from the configuration.
+        // The endpoint's checks have been removed from the configuration.
         let change = endpoint.health().forget_checks();
         endpoint.publish(change, &"it is no longer checked");
     }
@@ -228,8 +228,8 @@ fn needs_task(endpoint: &Endpoint, check: Option<&Check>) -> bool {
         || endpoint.health().share() < 100
 }
 
-/// Returns the Host field of checks that name none (RFC 9110, section 7.2). It contains no path,
-/// and no labels of a service.
+/// Returns the Host field for checks that do not specify one (RFC 9110, section 7.2). It contains
+/// neither the path of a Unix socket, nor the service labels of an SRV name.
 fn host(address: &ServerAddress) -> String {
     match address {
         ServerAddress::Tcp { .. } => address.to_string(),
@@ -238,7 +238,7 @@ fn host(address: &ServerAddress) -> String {
     }
 }
 
-/// The work for an endpoint that needs attention.
+/// The work of an endpoint's task.
 struct EndpointWork {
     endpoint: Arc<Endpoint>,
     host: String,
@@ -247,7 +247,7 @@ struct EndpointWork {
     random: Rc<Random>,
     /// Permits for checks in progress.
     permits: Rc<Semaphore>,
-    /// Wake the loops when something about the endpoint may have changed.
+    /// Notifiers that wake the loops when the state of the endpoint may have changed.
     notifiers: Rc<LoopNotifiers>,
 }
 
@@ -279,13 +279,13 @@ impl EndpointWork {
         );
     }
 
-    /// Runs checks forever, if any are configured.
+    /// Runs checks until the task is aborted, if any checks are configured.
     async fn check(&self) {
         let Some(check) = &self.settings.backend.check else {
             return;
         };
         let endpoint = &self.endpoint;
-        // Spreads the first checks over the interval.
+        // A random pause spreads the first checks over the interval.
         sleep(check.interval.mul_f64(self.random.fraction())).await;
         loop {
             let checked = {

@@ -13,7 +13,7 @@ async fn lease(cluster: &Rc<LocalCluster>) -> Lease {
     cluster.checkout(&safe()).await.unwrap()
 }
 
-/// Returns the origin of another request's connection.
+/// Returns the origin of the connection that another request gets.
 async fn origin(cluster: &Rc<LocalCluster>) -> Origin {
     let lease = lease(cluster).await;
     let origin = lease.origin;
@@ -58,7 +58,7 @@ async fn connections_to_removed_servers_are_closed() {
     assert_eq!(in_use.endpoint().server_name(), "a");
     in_use.release(Instant::now());
     closed(in_use_peer).await;
-    // Connections of a removed backend are closed, too.
+    // Connections of a removed backend are also closed.
     lease(&cluster).await.release(Instant::now());
     let peer = bed.accept("2").await;
     cluster.retire();
@@ -67,8 +67,8 @@ async fn connections_to_removed_servers_are_closed() {
 
 #[tokio::test]
 async fn without_reuse_nothing_is_kept() {
-    // The `http_reuse` setting, a server's limit, and the number of workers; what another request
-    // gets.
+    // The `http_reuse` setting, a server's limit, and the number of workers; then the origin of the
+    // connection that the second request gets.
     for (reuse, limit, workers, expected) in [
         (HttpReuse::Safe, "", 1, Origin::Pooled),
         (HttpReuse::Never, "", 1, Origin::Dialled),
@@ -97,7 +97,7 @@ async fn idle_connections_make_way_at_a_crowded_server() {
     let (one, two) = (lease(&cluster).await, lease(&cluster).await);
     one.release(Instant::now());
     two.release(Instant::now());
-    // As many connections as slots do not count as crowded.
+    // A server with as many connections as slots does not count as crowded.
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(1)).await;
     cluster.sweep();

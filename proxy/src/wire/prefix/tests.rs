@@ -158,7 +158,7 @@ async fn bodies_that_cannot_be_completed() {
         let error = poll_fn(|cx| wire.poll_prefix(10, cx)).await.unwrap_err();
         assert!(format!("{error:?}").starts_with(expected), "{error:?}");
         assert!(!wire.is_body_complete());
-        // It stays broken.
+        // The body remains broken.
         assert!(poll_fn(|cx| wire.poll_prefix(10, cx)).await.is_err());
     };
     check(BodyLength::Known(5), b"abc", "Truncated").await;

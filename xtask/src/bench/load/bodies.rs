@@ -1,4 +1,5 @@
-//! Bodies that stop, bodies in many chunks, and connections that stay after a request.
+//! Loads with bodies that stop, with bodies in many chunks, and with connections that stay open
+//! after a request.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -21,14 +22,15 @@ const ANSWER: Duration = Duration::from_secs(30);
 const STOPPED: Duration = Duration::from_millis(500);
 /// Length of a body that stops in the middle: more than any buffer on its path.
 const LENGTH: usize = 64 << 20;
-/// Size of the client's own buffers: those of 200 transfers fit into the kernel's memory.
+/// Size of the client's socket buffers. It is so small that the buffers of 200 transfers fit into
+/// the kernel's memory.
 const KERNEL_BUFFER: u32 = 64 << 10;
 
 /// Opens this number of connections, some at a time. Each gets the response to one GET, and stays
 /// open.
 ///
 /// # Errors
-/// A connection or a response is missing.
+/// A connection cannot be opened, or a response is missing or has a status other than 200.
 pub(crate) async fn keep_alive(
     proxy: SocketAddr,
     connections: usize,
@@ -46,7 +48,7 @@ pub(crate) async fn keep_alive(
 /// Starts this number of transfers, and waits until each has stopped because `side` does not read.
 ///
 /// # Errors
-/// One of them is refused, or does not stop.
+/// A transfer is refused, fails, or does not stop.
 pub(crate) async fn stall(
     proxy: SocketAddr,
     transfers: usize,
@@ -89,7 +91,7 @@ pub(crate) async fn stall(
 /// Sends one request after another, each with a body of this number of chunks of one byte.
 ///
 /// # Errors
-/// No connection, or an invalid response.
+/// The connection fails, or a response is invalid.
 pub(crate) async fn chunks(
     proxy: SocketAddr,
     chunks: usize,
@@ -150,7 +152,7 @@ where
     Ok(open)
 }
 
-/// Reads a whole response with a length, head and body.
+/// Reads the head and the body of a response that declares its length.
 async fn read_answer(stream: &mut TcpStream) -> anyhow::Result<String> {
     let mut answer = Vec::new();
     let read = async {

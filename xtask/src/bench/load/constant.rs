@@ -37,7 +37,7 @@ pub(crate) enum Pace {
 
 /// Queue of due requests, for the connections to send.
 struct Queue {
-    /// Time when each was due; `None` tells a connection to stop.
+    /// Time when each request is due; `None` makes a connection stop.
     due: RefCell<VecDeque<Option<Instant>>>,
     /// One permit for each entry, given to the connection that has waited longest.
     ready: Semaphore,
@@ -65,7 +65,8 @@ impl Queue {
 /// Sends requests for `duration`, over `connections` connections.
 ///
 /// # Errors
-/// No connection, or no end. The result contains later failures.
+/// A connection cannot be opened, or responses are still missing after [`GRACE`]. The result
+/// contains other failures.
 pub(crate) async fn run(
     proxy: SocketAddr,
     pace: Pace,
@@ -126,7 +127,8 @@ async fn queue_up(
 ) -> anyhow::Result<()> {
     let mut timer = Timer::new()?;
     let interval = Duration::from_secs_f64(1.0 / rate);
-    // The interval is not added up: its rounding error would grow with the number of requests.
+    // Due times are multiples of the interval. If the interval were added up, its rounding error
+    // would grow with the number of requests.
     let due = |number: u32| start + interval.mul_f64(f64::from(number));
     let mut number = 0;
     while due(number) < start + duration {
@@ -142,7 +144,7 @@ async fn queue_up(
 }
 
 /// Runs one connection: sends the requests that are due, until there are no more. After an error it
-/// sends none, but still takes them from the queue. Returns the response times and the error.
+/// only removes requests from the queue. Returns the response times and the error.
 async fn client(
     mut stream: TcpStream,
     queue: Rc<Queue>,
@@ -153,7 +155,8 @@ async fn client(
     let mut error = None;
     while let Some(due) = queue.pop().await {
         if error.is_some() {
-            // This connection's share is lost, and the run with it; the others continue.
+            // This connection's share of the requests is lost, so the run has failed. The other
+            // connections continue.
             continue;
         }
         match exchange(&mut stream, request.as_bytes(), &mut answer).await {
@@ -207,7 +210,7 @@ fn answer_length(answer: &[u8]) -> io::Result<Option<usize>> {
 /// A timer of the kernel, because tokio's timers are no finer than a millisecond.
 struct Timer {
     timer: TimerFd,
-    /// The same timer for waiting: it is read like a pipe, eight bytes each time.
+    /// The same timer, for waiting: it is read like a pipe, eight bytes at a time.
     expirations: pipe::Receiver,
 }
 

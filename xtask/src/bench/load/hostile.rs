@@ -22,17 +22,18 @@ use crate::bench::tools::cores;
 /// The request that the plugin gets. The plugin misbehaves for every host except `localhost`.
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: hostile.test\r\n\r\n";
 
-/// Pause after a connection that was closed.
+/// Pause after a connection has been closed.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// A busy loop with the lowest possible priority: a program of util-linux.
+/// A busy loop with the lowest possible priority, started with a program of util-linux.
 const SPINNER: [&str; 6] = ["chrt", "--idle", "0", "sh", "-c", "while :; do :; done"];
 
-/// Sends requests to the hostile plugin of the proxy in `folder`, and replaces it if that does the
-/// harm, until `load` is done.
+/// Sends requests to the hostile plugin of the proxy in `folder` until `load` is done. If the guest
+/// has a `swap`, also replaces the plugin repeatedly.
 ///
 /// # Errors
-/// Errors of `load`, or there is no hostile frontend.
+/// Errors of `load`; or the replacement has not been built, or the admin interface does not respond
+/// to a swap.
 pub(crate) async fn during(
     folder: &Path,
     guest: &'static Guest,
@@ -48,7 +49,8 @@ pub(crate) async fn during(
         let mut last = None;
         let is_done = || *is_done.borrow();
         while let Some(swap) = guest.swap.filter(|_| !is_done()) {
-            // Waits for the end: a compiler that continues would disturb the next row.
+            // Waits until the last swap is complete: a compiler that continues would disturb the
+            // next row.
             last = Some(swaps::post(folder, HOSTILE, &guest_file(swap)?).await?);
         }
         anyhow::Ok(last)
@@ -103,7 +105,7 @@ async fn converse(socket: &Path, answers: &mut u64) -> std::io::Result<Infallibl
 /// Runs a spinner of the lowest priority during `load`.
 ///
 /// # Errors
-/// Errors of `load`, or the spinner cannot be started or ends.
+/// Errors of `load`; or the spinner cannot be started, or ends early.
 pub(crate) async fn beside_spinner(
     load: impl Future<Output = anyhow::Result<Load>>,
 ) -> anyhow::Result<Load> {

@@ -30,7 +30,8 @@ pub(crate) fn first_answer(
     let request = request();
     loop {
         if let Ok(mut stream) = TcpStream::connect(address)
-            // If nothing listens on it, a port of the ephemeral range can connect to itself.
+            // If nothing listens on a port of the ephemeral range, a connection to that port can
+            // end up connected to itself.
             && stream.local_addr()? != address
         {
             stream.set_read_timeout(Some(LONGEST))?;

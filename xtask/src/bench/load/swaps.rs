@@ -1,6 +1,6 @@
 //! A plugin that is replaced repeatedly during a load.
 //!
-//! Each time it is another file: `host-suffix` with a section that nothing reads.
+//! Each replacement is another file: `host-suffix` with an additional section that nothing reads.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +17,7 @@ use crate::bench::peers::pointsman::{FRONTEND, SOCKET};
 /// The files that replace the plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Components {
-    /// So few different files that their code is on disk after the warm-up.
+    /// A few files, whose compiled code is on disk after the warm-up.
     Known,
     /// Files that are new to this machine, so that each has to be compiled.
     New,
@@ -89,7 +89,7 @@ pub(super) async fn post(folder: &Path, frontend: &str, file: &Path) -> anyhow::
     Ok(answer)
 }
 
-/// Returns a component that behaves the same.
+/// Returns a component that behaves like `host-suffix`.
 fn variant(components: Components) -> anyhow::Result<Vec<u8>> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Load of WebSockets: messages that come back, and tunnels that stay idle.
+//! WebSocket loads: messages that are echoed, and tunnels that stay idle.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

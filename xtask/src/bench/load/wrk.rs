@@ -14,12 +14,12 @@ use super::{FIELDS, Load};
 use crate::bench::tools::{Tools, cores};
 use crate::bench::workloads::{Requests, Shape};
 
-/// Choice of hosts for requests that differ in their host.
+/// Hosts of requests that a script builds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hosts {
     /// Hosts that no other run uses; the number identifies the run.
     Fresh(usize),
-    /// One host for all, from the same script, so that the load costs the same.
+    /// One host for all requests, from the same script, so that generating the load costs the same.
     One,
 }
 

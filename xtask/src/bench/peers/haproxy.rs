@@ -101,7 +101,8 @@ fn command(tools: &Tools, folder: &Path) -> Command {
 
 fn global(site: &Site) -> String {
     let log = match site.access {
-        // As under systemd or in a container; here standard output is a file.
+        // Logs to standard output, as under systemd or in a container. Here standard output is a
+        // file.
         Access::On => "    log stdout format raw local0\n",
         Access::Off => "",
     };

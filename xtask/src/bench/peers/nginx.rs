@@ -75,10 +75,11 @@ fn configuration(site: &Site, listen: &str, folder: &Path, routing: Routing) -> 
             ),
         ),
     };
-    // A client and its server make two connections, all of which can be with one worker.
+    // Each client connection can need another connection to a server, and one worker can have all
+    // of them.
     let preamble = preamble(folder, modules, *threads, 2 * connections + 64);
     let access_log = match access {
-        // Without a buffer, which is the default: a line is written with its request.
+        // The log has no buffer, which is the default: each line is written with its request.
         Access::On => format!("{} combined", folder.join(ACCESS_LOG).display()),
         Access::Off => "off".to_owned(),
     };
@@ -135,7 +136,8 @@ pub(crate) fn preamble(
             "load_module modules/ndk_http_module.so;\nload_module modules/ngx_http_lua_module.so;\n"
         }
     };
-    // Otherwise root's workers would run as another user, who cannot enter the folder.
+    // Without this directive, root's workers would run as another user, who cannot enter the
+    // folder.
     let user = if nix::unistd::geteuid().is_root() {
         "user root;\n"
     } else {

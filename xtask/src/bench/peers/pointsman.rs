@@ -33,7 +33,7 @@ pub(super) fn launch(
         site,
         &address.to_string(),
         forwarded,
-        // Shared by all starts, so that only the first compiles.
+        // All starts share this cache, so that only the first one compiles the plugin.
         &tools.cache.display().to_string(),
         &folder.join(ACCESS_LOG).display().to_string(),
     );
@@ -78,7 +78,8 @@ fn configuration(
         Forwarded::Added => "",
         Forwarded::Off => "forwarded.x_forwarded = false\nforwarded.via = false\n",
     };
-    // Next to the file; used only by the workload that replaces plugins.
+    // The admin socket is next to the configuration file; only the workload that replaces plugins
+    // uses it.
     let socket = SOCKET;
     format!(
         r#"max_connections = {connections}

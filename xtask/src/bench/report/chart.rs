@@ -36,7 +36,7 @@ pub(super) fn draw(outcome: &Outcome, file: &Path) -> anyhow::Result<()> {
                 } else {
                     row.name.clone()
                 },
-                // The rest counts as system time, because medians of parts need not add up.
+                // Medians of parts need not add up, so the rest of the bar counts as system time.
                 first: user.unwrap_or(main).min(main),
                 whole: main,
             })
@@ -62,7 +62,7 @@ fn paint(outcome: &Outcome, bars: &[Bar], file: &Path) -> Result<(), Box<dyn std
     let longest = bars.iter().map(|bar| bar.whole).fold(0.0, f64::max);
     // Leaves room for the legend next to the first bar. An empty axis cannot be drawn.
     let end = if longest > 0.0 { longest * 1.3 } else { 1.0 };
-    // From the top down, as in the table.
+    // The bars are in the order of the table, from the top down.
     let place = |index: usize| bars.len() - 1 - index;
     let mut chart = ChartBuilder::on(&area)
         .margin(14)

@@ -1,4 +1,4 @@
-//! `backend.NAME.affinity`: which requests stay with one server.
+//! `backend.NAME.affinity`: rule for keeping requests at one server.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -31,7 +31,7 @@ const TTL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_ho
 
 const DEFAULT_TTL: Duration = Duration::from_mins(30);
 
-/// Number of entries. Each takes up to 64 bytes.
+/// Number of entries. Each entry uses up to 64 bytes.
 const ENTRIES: RangeInclusive<u32> = 64..=16_777_216;
 
 const DEFAULT_ENTRIES: u32 = 65_536;
@@ -123,7 +123,8 @@ fn cookie_name(entry: &Entry<'_>) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// Returns whether this is a valid cookie name (RFC 6265, section 4.1.1; RFC 9110, section 5.6.2).
+/// Returns whether `text` is a valid cookie name (RFC 6265, section 4.1.1; RFC 9110, section
+/// 5.6.2).
 pub(super) fn is_token(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !text.is_empty() && text.bytes().all(allowed)

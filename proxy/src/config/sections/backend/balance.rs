@@ -18,8 +18,8 @@ const ALGORITHMS: [(&str, Balance); 5] = [
     ("first", Balance::First),
 ];
 
-/// Range of `max_load`. At 100 % no server could exceed its fair share, so no key would stay at its
-/// server.
+/// Range of `max_load`. At 100 %, no server could exceed its fair share, so no key would stay at
+/// its server.
 const MAX_LOAD: RangeInclusive<u32> = 101..=1000;
 
 const KEY_FORM: &str = "`\"client\"`, `\"header:x-user\"`, `\"cookie:session\"` or `\"query:id\"`";
@@ -68,7 +68,7 @@ fn hash_key(entry: &Entry<'_>) -> Option<HashKey> {
     }
 }
 
-/// Returns whether this is a valid name of a query parameter, as written in a URL.
+/// Returns whether `name` is a valid name of a query parameter, as written in a URL.
 fn is_parameter(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_graphic() && !b"&=#".contains(&byte);
     !name.is_empty() && name.bytes().all(allowed)

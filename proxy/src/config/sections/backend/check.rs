@@ -27,16 +27,16 @@ const KINDS: [(&str, Kind); 3] = [
 const HTTP_KEYS: [&str; 3] = ["path", "host", "expect"];
 const GRPC_KEYS: [&str; 1] = ["service"];
 
-/// Range of the interval. More frequent checks would burden the servers; rarer ones would be
-/// useless.
+/// Range of the interval. Shorter intervals would burden the servers; with longer ones, checks
+/// would be useless.
 const INTERVAL: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_hours(1);
 
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(1);
 
-/// Number of checks in a row.
+/// Number of consecutive checks.
 const COUNT: RangeInclusive<u32> = 1..=100;
 
-/// Default response statuses of a server that is up.
+/// Default response statuses that count as success.
 const EXPECTED: RangeInclusive<u16> = 200..=399;
 
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(2);
@@ -82,7 +82,7 @@ pub(super) fn check(entry: &Entry<'_>, servers: &[Server]) -> Option<Check> {
     Some(check)
 }
 
-/// Keys that belong to one kind of check.
+/// Keys that apply only to one kind of check.
 #[derive(Default)]
 struct Options {
     path: Option<String>,

@@ -11,10 +11,10 @@ use crate::config::reader::{Entry, Table};
 use crate::config::sections::{TIMEOUT, WAIT, ordered, whole};
 use crate::config::{Failures, Outlier, Retry};
 
-/// Number of failures in a row.
+/// Number of consecutive failures.
 const CONSECUTIVE: RangeInclusive<u32> = 0..=1000;
 
-/// Number of retries. Each one makes the client wait and burdens the remaining servers.
+/// Number of retries. Each retry makes the client wait and burdens the remaining servers.
 const ATTEMPTS: RangeInclusive<u32> = 0..=16;
 
 const SHARE: RangeInclusive<u32> = 0..=100;

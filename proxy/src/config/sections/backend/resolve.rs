@@ -14,7 +14,7 @@ const INITS: [(&str, Init); 3] = [
     ("required", Init::Required),
 ];
 
-/// Range of intervals. Shorter ones would flood the DNS servers.
+/// Range of intervals. Shorter intervals would flood the DNS servers.
 const INTERVAL: RangeInclusive<Duration> = Duration::from_millis(100)..=MAX_TIMEOUT;
 
 pub(super) fn resolve(mut table: Table<'_>) -> Resolve {

@@ -1,7 +1,7 @@
 //! Every accepted message is forwarded in a form that another parser reads as the same message.
 //!
-//! This property rules out request smuggling: however odd an accepted message is, the one written
-//! for the next hop has one reading, and nothing follows it.
+//! This property rules out request smuggling: however odd an accepted message is, the next hop can
+//! read the forwarded message in only one way, and no bytes follow it.
 
 use proptest::prelude::*;
 
@@ -67,7 +67,7 @@ fn push_body(framing: BodyLength, body: &[u8], head: &Fields, out: &mut Vec<u8>)
     }
 }
 
-/// Returns whether the http crate, which hyper uses for targets, accepts this one.
+/// Returns whether the http crate, which hyper uses for targets, accepts `target`.
 fn is_uri(target: &[u8]) -> bool {
     hyper::http::uri::PathAndQuery::try_from(target).is_ok()
 }

@@ -1,4 +1,4 @@
-//! Runs hyper over an in-memory stream and reports how it reads some bytes.
+//! Runs hyper over an in-memory stream and reports how hyper reads the given bytes.
 
 use std::convert::Infallible;
 use std::error::Error as _;
@@ -15,11 +15,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
 use super::Lines;
 
-/// The parser of hyper to use.
+/// The parser of hyper that is used.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Side {
     Server,
-    /// The client, after a request with this method.
+    /// hyper's client, after it has sent a request with this method.
     Client(&'static str),
 }
 
@@ -27,7 +27,7 @@ pub(super) enum Side {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Seen {
     Whole(Whole),
-    /// hyper waited for more until the end.
+    /// hyper was still waiting for more when the input ended.
     Partial,
     Refused,
 }
@@ -101,7 +101,7 @@ fn target_of(uri: &hyper::Uri) -> Vec<u8> {
 
 /// Sends all of `input` and discards everything received.
 async fn feed(mut client: DuplexStream, input: &[u8]) {
-    // A server that rejected the input may have closed.
+    // A server that has rejected the input may have closed the stream.
     let _ = client.write_all(input).await;
     let _ = client.shutdown().await;
     let _ = client.read_to_end(&mut Vec::new()).await;

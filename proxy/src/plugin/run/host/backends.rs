@@ -41,8 +41,9 @@ impl backends::Host for State {
 impl State {
     /// Returns whether a request is being routed. If so, marks its decision as uncacheable.
     ///
-    /// The instance would remember a state that `configure` saw for as long as it lives. So without
-    /// a request the guest sees the configured state, which is always the same.
+    /// The instance could remember for its whole life any backend state that `configure` saw. So
+    /// when no request is being routed, the guest sees the configured state, which is always the
+    /// same.
     fn note_backends(&mut self) -> bool {
         if self.call.is_none() {
             return false;

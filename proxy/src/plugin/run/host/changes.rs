@@ -9,7 +9,7 @@ use crate::plugin::run::reads::Read;
 use crate::questions::{Answer, Kind};
 
 impl State {
-    /// Applies an edit, if this is an HTTP request.
+    /// Applies an edit; returns an error to the guest if the request is not HTTP.
     pub(super) fn edit(
         &mut self,
         handle: &Resource<RequestHead>,
@@ -33,7 +33,7 @@ impl State {
         self.call(handle)?.draft.set_timeout(kind, milliseconds)
     }
 
-    /// Checks that a question's answer is a value.
+    /// Checks that a question is answered by a value, not by a number.
     pub(super) fn check_value_question(&self, question: u32) -> Result<(), Refusal> {
         match self.questions.kind(question) {
             Some(Kind::Value) => Ok(()),

@@ -1,7 +1,8 @@
 //! The interface `questions`: definitions, which are allowed only in `configure`.
 //!
-//! Linked by hand, not by the generated bindings. Entries are read in place from the guest's
-//! memory, so that a hundred thousand of them need not be copied to the host first.
+//! Linked by hand rather than by the generated bindings, so that entries are read in place from the
+//! guest's memory. A list can have a hundred thousand entries, and the bindings would copy all of
+//! them to the host first.
 
 use wasmtime::component::{Linker, WasmList, WasmStr};
 use wasmtime::{StoreContextMut, Trap};
@@ -79,7 +80,8 @@ pub(in crate::plugin::run) fn add_to_linker(
     )
 }
 
-/// Bytes of entries between two checks of the deadline: some tens of microseconds.
+/// Bytes of entries read between two checks of the deadline; reading them takes some tens of
+/// microseconds.
 const LOOKED_AT: usize = 64 * 1024;
 
 /// Bytes counted for each entry in addition to its text.
@@ -104,8 +106,8 @@ fn define_matcher(
         let mut matcher = builder.matcher(kind, &over, case);
         let mut looked_at = 0;
         for index in 0..entries.len() {
-            // The guest does not run here, so no epoch interrupts it. Its entries can overlap in
-            // memory, so the text to read can be larger than that memory.
+            // The guest does not run here, so no epoch interrupts this loop. Entries can overlap in
+            // the guest's memory, so their total length can exceed the size of that memory.
             if looked_at >= LOOKED_AT {
                 looked_at = 0;
                 if store.data_mut().deadline.is_over() {
@@ -113,7 +115,7 @@ fn define_matcher(
                     return Ok(0);
                 }
             }
-            // Text that is not UTF-8 traps, as it does wherever a guest passes it.
+            // Text that is not UTF-8 traps, as in every other call that passes text.
             let entry = entries.get(&mut *store, index).transpose();
             let pushed = entry.and_then(|entry| {
                 let Some((text, number)) = entry else {

@@ -86,7 +86,8 @@ impl request::HostRequestHead for State {
     fn header(&mut self, handle: Handle, mut name: String) -> wasmtime::Result<Vec<Vec<u8>>> {
         let head = &self.call(&handle)?.head;
         if !syntax::is_name(name.as_bytes()) {
-            // No request has a field with such a name, so there is no read to record.
+            // No request can have a field with an invalid name, so the result does not depend on
+            // the request and no read is recorded.
             return Ok(Vec::new());
         }
         let values = reads::header(head, name.as_bytes());
@@ -133,7 +134,7 @@ impl request::HostRequestHead for State {
 
     fn alpn(&mut self, handle: Handle) -> OptionalText {
         self.read(&handle, Read::Alpn, |call| {
-            // A protocol name that this proxy offered, hence ASCII.
+            // ALPN selects a protocol name that this proxy offered, so the name is ASCII.
             call.tls.as_deref()?.alpn.as_deref().map(text)
         })
     }

@@ -1,7 +1,7 @@
 //! Limits how many lines a plugin can log per second, over all instances of a version.
 //!
-//! Lock-free, since the instances of all workers share it. Used by the parent module; the version
-//! keeps a clone for its counters.
+//! Lock-free, since the instances of all workers share the budget. Used by the parent module; the
+//! version keeps a clone for its counters.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 /// Maximum number of lines per second; further lines are counted and dropped.
 ///
-/// A plugin at this limit stays below what a terminal or journald can process.
+/// A terminal or journald can process more lines than this.
 const MAX_LINES_PER_SECOND: u64 = 100;
 
 /// One second, in milliseconds.
@@ -18,18 +18,18 @@ const SECOND: u64 = 1000;
 /// Number of low bits of [`Budget::window`] that count the lines written in the window.
 const COUNT_BITS: u32 = 8;
 
-/// Budget of lines that one version of a plugin can log. A clone is the same budget.
+/// Budget of lines that one version of a plugin can log. Clones share the budget.
 #[derive(Debug, Clone, Default)]
 pub struct LineBudget(Arc<Budget>);
 
 #[derive(Debug)]
 struct Budget {
     epoch: Instant,
-    /// High bits: start of the current window, in milliseconds since `epoch`. Low bits: number of
-    /// lines written in it. A window starts with its first line.
+    /// The current window in one word. High bits: its start, in milliseconds since `epoch`. Low
+    /// bits: number of lines written in it. A window starts with its first line.
     window: AtomicU64,
     dropped: AtomicU64,
-    /// The part of `dropped` that has been reported.
+    /// Number of dropped lines that have been reported.
     reported: AtomicU64,
     /// Time of the last report; 0 if there was none.
     last_report: AtomicU64,
@@ -48,8 +48,8 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// Returns the milliseconds since `epoch`, plus one second: close to 0, the initial window
-    /// would seem to be current.
+    /// Returns the milliseconds since `epoch`, plus one second. Without that second, the initial
+    /// window, which starts at 0, would seem to be current.
     fn now(&self) -> u64 {
         let age = self.epoch.elapsed().as_millis();
         u64::try_from(age).unwrap_or(u64::MAX >> COUNT_BITS) + SECOND
@@ -58,7 +58,7 @@ impl Budget {
 
 impl LineBudget {
     /// Takes up to `lines` lines from the budget and counts the others as dropped. Returns how many
-    /// lines, the first ones, may be written.
+    /// lines, counted from the first, may be written.
     pub(super) fn take(&self, lines: usize) -> usize {
         let lines = lines as u64;
         let Budget {
@@ -66,7 +66,8 @@ impl LineBudget {
         } = &*self.0;
         let now = self.0.now();
         let mut granted = 0;
-        // If nothing is left, the update is skipped, so that all workers only read the cache line.
+        // If the budget is used up, no write follows, so that all workers only read the shared
+        // cache line.
         let _ = window.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |window| {
             let (mut start, mut written) = (window >> COUNT_BITS, window & ((1 << COUNT_BITS) - 1));
             if now >= start + SECOND {
@@ -167,7 +168,7 @@ mod tests {
             let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(take)).collect();
             threads.into_iter().map(|one| one.join().unwrap()).sum()
         });
-        // On a slow machine, there can be one window more than whole seconds have passed.
+        // On a slow machine, the number of windows can exceed the elapsed whole seconds by one.
         let seconds = usize::try_from(start.elapsed().as_secs()).unwrap() + 1;
         assert!(taken <= seconds * 100, "{taken} in {seconds} s");
         assert_eq!(budget.dropped(), (THREADS * LINES - taken) as u64);

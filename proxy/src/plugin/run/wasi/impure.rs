@@ -1,11 +1,11 @@
 //! Clocks and random numbers, whose values do not depend on a request.
 //!
-//! While an instance starts, before `configure`, they are the same for every instance of a plugin.
-//! Runtimes such as Go's read seeds and the time then, whether the plugin needs them or not. State
-//! that an instance keeps from its start can therefore not make it decide differently from another
-//! instance, so its decisions can be cached. The seed of hash tables, `insecure-seed`, stays the
-//! same even after `configure`: Rust's `HashMap` reads it when the first table is created. Linked
-//! by the parent module, which records every other use.
+//! While an instance starts, before `configure`, it gets the same values as every other instance of
+//! the plugin. Runtimes such as Go's read seeds and the time at their start, whether the plugin
+//! needs them or not. Since all instances read the same values, state that an instance keeps from
+//! its start cannot make its decisions differ, and they can be cached. The seed of hash tables,
+//! `insecure-seed`, stays the same even after `configure`: Rust's `HashMap` reads it when the first
+//! table is created. Linked by the parent module, which records every other use.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -23,30 +23,32 @@ use super::io::Timer;
 /// Maximum number of random bytes that one call returns.
 pub(super) const MAX_RANDOM: u64 = 64 * 1024;
 
-/// Nanoseconds by which the clock advances at each read while an instance starts. A clock that
-/// stands still would block a guest that reads it until it changes.
+/// Nanoseconds by which the clock advances at each read while an instance starts. If the clock
+/// stood still, a guest that reads it until it changes would never finish.
 const TICK: u64 = 1_000;
 
-/// Minimum time that the monotonic clock shows once an instance has started. It is later than any
-/// time shown before, including to the instance that a snapshot was taken of.
+/// Earliest time that the monotonic clock shows after an instance has started. It is later than any
+/// time shown before, even to the instance from which a snapshot was taken.
 const STARTED: Duration = Duration::from_secs(1);
 
 /// Number of random bytes that are generated at once.
 const BLOCK: usize = 32;
 
-/// Number of the block that seeds hash tables. No guest reads that many blocks.
+/// Number of the random block that seeds hash tables. No guest reads enough blocks to reach this
+/// number.
 const HASH_SEED: u64 = u64::MAX;
 
-/// Values that all instances of one plugin share at their start.
+/// Values that all instances of one plugin share while they start.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::plugin::run) struct Origins {
-    /// Secret from clients, since the seeds of hash tables are derived from it.
+    /// Seed of the random numbers. Clients must not learn it, since the seeds of hash tables are
+    /// derived from it.
     seed: [u64; 4],
     loaded: SystemTime,
 }
 
 impl Origins {
-    /// Creates the values for a plugin that is being loaded now.
+    /// Creates the values for a plugin that is being loaded.
     pub(in crate::plugin::run) fn new() -> Origins {
         Origins {
             seed: std::array::from_fn(|index| RandomState::new().hash_one(index)),
@@ -54,7 +56,7 @@ impl Origins {
         }
     }
 
-    /// Returns the SHA-256 of the seed and a number.
+    /// Returns the SHA-256 of the seed and a block number.
     fn block(&self, number: u64) -> [u8; BLOCK] {
         let mut hash = Sha256::new();
         for word in self.seed.iter().chain([&number]) {
@@ -69,16 +71,16 @@ pub(super) struct Sources {
     origins: Origins,
     /// Zero point of the monotonic clock.
     zero: Instant,
-    /// Present until the instance has started.
+    /// State of the starting instance; None after the start.
     start: Option<Start>,
 }
 
-/// Position in the values derived from [`Origins`].
+/// Position of a starting instance in the values derived from [`Origins`].
 #[derive(Default)]
 struct Start {
     /// Number of random blocks used.
     blocks: u64,
-    /// Time shown by the monotonic clock, in nanoseconds.
+    /// Time that the monotonic clock showed last, in nanoseconds.
     clock: u64,
 }
 
@@ -92,7 +94,7 @@ impl Sources {
         }
     }
 
-    /// Marks the instance as started: from now on values differ between instances.
+    /// Marks the instance as started. From then on, values differ between instances.
     pub(super) fn started(&mut self) {
         if let Some(start) = self.start.take() {
             let shown = Duration::from_nanos(start.clock).max(STARTED);
@@ -106,7 +108,8 @@ impl Sources {
         self.start.is_some()
     }
 
-    /// Fills `bytes` and returns true, unless the instance has started.
+    /// Fills `bytes` with the shared random values and returns true; returns false if the instance
+    /// has started.
     fn fill(&mut self, bytes: &mut [u8]) -> bool {
         let Some(start) = &mut self.start else {
             return false;

@@ -26,7 +26,7 @@ use crate::plugin::run::host::State;
 pub(super) const MAX_RESOURCES: usize = 256;
 
 thread_local! {
-    /// The earliest timer that was found not ready by the poll in progress.
+    /// The earliest timer that the poll in progress found not ready.
     static NEXT_TIMER: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
@@ -39,7 +39,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
 /// A store's resources, borrowed for one function call.
 pub(super) struct Io<'a> {
     pub(super) table: &'a mut ResourceTable,
-    /// Time until which the call into the guest may wait; None if it must not wait.
+    /// Time until which the call into the guest may wait; None if it is not allowed to wait.
     pub(super) patience: Option<Instant>,
     pub(super) has_waited: &'a mut bool,
 }
@@ -56,7 +56,7 @@ impl HasData for Errors {
 
 /// A pollable that becomes ready at its time.
 pub(super) struct Timer {
-    /// None means never.
+    /// Time at which the pollable becomes ready; None means never.
     at: Option<Instant>,
 }
 
@@ -91,7 +91,7 @@ impl Pollable for Timer {
     }
 }
 
-/// Returns the value of `future`, which can only depend on timers.
+/// Returns the value of `future`, which can wait only for timers.
 fn wait<T>(
     patience: Option<Instant>,
     has_waited: &mut bool,

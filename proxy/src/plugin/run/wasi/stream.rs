@@ -1,7 +1,7 @@
-//! A guest's stdout or stderr as lines of the log.
+//! A guest's stdout or stderr, written to the log line by line.
 //!
-//! Always ready. A write beyond the size that `check-write` permits traps, so that each call has
-//! little to do. Owned by the parent module, written by the guest.
+//! The stream is always ready. A write beyond the size that `check-write` permits traps, which
+//! bounds the work of each call. Owned by the parent module; written by the guest.
 
 use std::io;
 use std::pin::Pin;
@@ -20,11 +20,12 @@ use crate::plugin::run::log::{Log, MAX_LINE};
 /// Maximum number of bytes that a guest can write at once. A longer line is split.
 pub(super) const MAX_WRITE: usize = MAX_LINE;
 
-/// One of the two streams. A clone writes to the same stream.
+/// One of the two output streams. Clones write to the same stream.
 #[derive(Debug, Clone)]
 pub(super) struct LogOutput {
     log: Log,
-    /// The unfinished line. Never contended, since one thread at a time runs an instance.
+    /// The unfinished line. The lock is never contended, since only one thread at a time runs an
+    /// instance.
     line: Arc<Mutex<Vec<u8>>>,
 }
 
@@ -52,8 +53,8 @@ impl LogOutput {
         }
     }
 
-    /// Writes whole lines as one message, and keeps the rest. `bytes` has at most [`MAX_WRITE`]
-    /// bytes.
+    /// Writes the complete lines as one message, and keeps the rest. `bytes` has at most
+    /// [`MAX_WRITE`] bytes.
     fn push(&self, bytes: &[u8]) {
         let mut line = self.line();
         let is_end = |byte: &u8| *byte == b'\n';

@@ -1,4 +1,4 @@
-//! Valid and invalid files of certificates and keys.
+//! Tests of files with certificates and keys, both valid and invalid.
 
 use std::time::Duration;
 
@@ -75,7 +75,7 @@ fn a_chain_is_followed_by_names_and_keys() {
         (certificate.pem(), Issuer::new(params, key))
     };
     let (first_pem, first) = authority();
-    // An authority of the same name with another key.
+    // Another authority with the same name but a different key.
     let (second_pem, _) = authority();
     let mut params = named("example.com");
     params.subject_alt_names = vec![rcgen::SanType::DnsName("example.com".try_into().unwrap())];
@@ -155,7 +155,8 @@ fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     bytes
 }
 
-/// Builds an OCSP response with a single answer. Clients check more of it than the proxy does.
+/// Builds an OCSP response with a single answer. Clients check more of a response than the proxy
+/// does.
 fn response(version: &[u8], next_update: &[u8]) -> Vec<u8> {
     let time = der(0x18, &[b"20250101000000Z"]);
     let answer = der(

@@ -1,4 +1,4 @@
-//! Handshakes with servers: which ones a client accepts, and the errors for the others.
+//! Handshakes with servers: those that a client accepts, and the errors for the others.
 
 use rcgen::CertificateParams;
 
@@ -18,7 +18,8 @@ fn settings(roots: Roots) -> ClientSettings {
     }
 }
 
-/// Returns the error of a client with `roots` for a server with such a certificate, if any.
+/// Returns the error, if any, of a client with `roots` that connects to a server with such a
+/// certificate.
 async fn said(authority: &Authority, params: &CertificateParams, roots: Roots) -> Option<String> {
     let (certificate, key) = authority.issue_with(params);
     let (chain, key) = (certificate.pem(), key.serialize_pem());
@@ -54,7 +55,7 @@ async fn servers_are_accepted_or_there_is_a_reason() {
     };
     check(&|_| {}, ours(), "").await;
     let others = Roots::Pem(Authority::new().certificate.pem().into_bytes());
-    // An authority of the same name with another key.
+    // Another authority with the same name but a different key.
     check(&|_| {}, others, "its signature is wrong").await;
     check(&|_| {}, Roots::DangerAcceptInvalid, "").await;
     let expired = |params: &mut CertificateParams| {

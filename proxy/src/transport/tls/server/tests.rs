@@ -80,7 +80,7 @@ async fn handshake(client: &ClientTls, name: &str, server: &ServerTls) -> (Resul
     tokio::join!(client.connect(near, &name), server.accept(far))
 }
 
-/// Returns the server's facts after a byte in both directions, when tickets have arrived.
+/// Exchanges bytes until the client has received its tickets. Returns the server's facts.
 async fn talk(client: &ClientTls, name: &str, server: &ServerTls) -> TlsFacts {
     let (client, server) = handshake(client, name, server).await;
     let server = server.unwrap();
@@ -112,13 +112,13 @@ async fn both_sides_agree_on_a_version_and_a_protocol() {
         assert!(facts.cipher.starts_with("TLS"), "{}", facts.cipher);
         assert!(!facts.resumed && !facts.is_challenge());
         assert_eq!(facts.client_certificate, None);
-        // No protocol in common.
+        // There is no protocol in common.
         fixture.server.alpn = vec![b"h3".to_vec()];
         let (client, server) = handshake(&fixture.client(), "example.com", &fixture.server()).await;
         let error = client.unwrap_err().to_string();
         assert!(error.contains("NoApplicationProtocol"), "{error}");
         assert!(server.is_err());
-        // A server without a protocol list.
+        // The server has no list of protocols.
         fixture.server.alpn.clear();
         let facts = talk(&fixture.client(), "example.com", &fixture.server()).await;
         assert_eq!(facts.alpn, None);
@@ -204,8 +204,8 @@ fn client_identity(authority: &Authority, serial: u64) -> Identity {
     Identity::from_pem(chain.as_bytes(), key.as_bytes(), Role::Client).unwrap()
 }
 
-/// Returns the results of both sides after the client has read. In TLS 1.3 a client learns late
-/// that it was rejected.
+/// Returns the results of both sides after the client has read. In TLS 1.3, a client learns only
+/// when it reads that it was rejected.
 async fn ask(fixture: &Fixture) -> (Result<TlsFacts>, std::io::Result<Vec<u8>>) {
     let (client, server) = handshake(&fixture.client(), "example.com", &fixture.server()).await;
     let facts = server.map(|server| {
@@ -368,13 +368,13 @@ async fn sessions_resume_only_at_the_same_site() {
             &*certificate.subject, "CN=A Client",
             "of the first handshake"
         );
-        // As in another worker, or another frontend with the same site.
+        // A new `ServerTls` stands for another worker, or for another frontend with the same site.
         assert!(
             talk(&client, "example.com", &fixture.server())
                 .await
                 .resumed
         );
-        // As in the next process after an upgrade.
+        // The next process has these keys after an upgrade.
         let exported = fixture.keys.export();
         fixture.keys = TicketKeys::new().unwrap();
         fixture.keys.import(&exported).unwrap();
@@ -383,7 +383,7 @@ async fn sessions_resume_only_at_the_same_site() {
                 .await
                 .resumed
         );
-        // With another policy, or at another site.
+        // No session is resumed under another policy or at another site.
         for policy in [
             ClientPolicy::Optional(plain.clone()),
             ClientPolicy::Required(listed.clone()),
@@ -405,7 +405,8 @@ async fn sessions_resume_only_at_the_same_site() {
                 .await
                 .resumed
         );
-        // As in an unrelated process.
+        // The last session is resumed with the same keys, but not with the keys of an unrelated
+        // process.
         assert!(
             talk(&client, "example.com", &fixture.server())
                 .await
@@ -504,7 +505,7 @@ async fn anything_but_a_client_hello_is_refused() {
         let mut alert = Vec::new();
         match client.read_to_end(&mut alert).await {
             Ok(_) => {}
-            // The server closed with unread bytes.
+            // The server closed its socket with unread bytes in it.
             Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
         }
         alert

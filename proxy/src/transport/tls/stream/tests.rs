@@ -1,4 +1,4 @@
-//! Streams over local sockets, with well-behaved and other peers.
+//! Streams over local sockets, with well-behaved peers and with others.
 
 use std::future::poll_fn;
 use std::io::ErrorKind;
@@ -106,7 +106,7 @@ async fn a_reader_that_stalls_bounds_what_is_buffered() {
             shutdown(&mut server).await.unwrap();
         },
         async {
-            // The client starts to read only now.
+            // The client does not start to read before this point.
             let mut seen = Vec::new();
             let mut buffer = vec![0; 10_000];
             while let Ok(count @ 1..) = poll_fn(|cx| {
@@ -183,7 +183,7 @@ async fn a_clean_end_is_distinguished_from_a_cut() {
             let seen = seen.map_err(|error| error.kind());
             let seen = seen.map(|seen| String::from_utf8(seen).unwrap());
             assert_eq!(seen, expected.map(str::to_owned), "{version:?}");
-            // Later calls also see the end, without a new event.
+            // Later calls also report the end, without a new event.
             poll_fn(|cx| client.poll_read_ready(cx)).await.unwrap();
             assert!(!client.is_silent() && !client.has_nothing_to_read());
         }

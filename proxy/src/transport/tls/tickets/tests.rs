@@ -44,7 +44,7 @@ fn keys_are_rotated_over_time() {
         let (keys, time) = keys(START / PERIOD * PERIOD);
         let site = SiteTickets::new(keys, [1; 32]);
         let ticket = site.encrypt(b"x").unwrap();
-        // The keys are used in each period, or in none between.
+        // The site uses its keys in every period in between, or in none of them.
         for step in [later, 1000] {
             let mut at = time.load(Ordering::Relaxed);
             while at < START / PERIOD * PERIOD + later {
@@ -85,7 +85,8 @@ fn a_process_and_its_successor_open_each_others_tickets() {
     assert!(new.decrypt(&ticket).is_none());
     new_keys.import(&old_keys.export()).unwrap();
     assert!(new.decrypt(&ticket).is_some());
-    // For a while both processes serve, one before and one after the end of a period.
+    // For a while, both processes serve: one's clock is in the next period, and the other's is not
+    // yet.
     new_time.store(START + PERIOD, Ordering::Relaxed);
     assert!(old.decrypt(&new.encrypt(b"y").unwrap()).is_some());
     old_time.store(START + PERIOD, Ordering::Relaxed);

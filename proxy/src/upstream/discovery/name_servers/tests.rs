@@ -1,4 +1,4 @@
-//! Tests with local name servers that show every behavior of real ones.
+//! Tests with local name servers that imitate the behaviors of real ones.
 
 use std::net::Ipv4Addr;
 
@@ -31,14 +31,14 @@ enum Reply {
     Drop,
 }
 
-/// A server over UDP.
+/// A name server over UDP.
 struct Responder {
     address: SocketAddr,
     task: JoinHandle<()>,
 }
 
 impl Responder {
-    /// Starts a server. `answer` fills in the message.
+    /// Starts a name server. `answer` fills in the answer's message.
     async fn start(answer: fn(&str, &Message, &mut Message) -> Reply) -> Responder {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = socket.local_addr().unwrap();
@@ -73,7 +73,8 @@ fn servers(responders: &[&Responder]) -> NameServers {
     NameServers::with(&addresses, Vec::new(), 1, MAX_ROUNDS, TIMEOUT).unwrap()
 }
 
-/// Returns one address for every name, whose last number is the name's first label.
+/// Answers each name with one address. The last number of the address is the first label of the
+/// name.
 fn number(name: &str, _: &Message, answer: &mut Message) -> Reply {
     let last = name.split('.').next().unwrap().parse().unwrap();
     answer.add_answer(a(name, 60, last));

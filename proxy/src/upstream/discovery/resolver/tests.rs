@@ -1,4 +1,4 @@
-//! Tests of how an answer is composed, without a server.
+//! Tests of how an answer is composed, without a DNS server.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -109,7 +109,7 @@ fn a_service_is_its_usable_records() {
     let data = [
         srv(0, 1000, 80, "one.test.tld."),
         srv(0, 500, 80, "two.test.tld."),
-        // Scaled by the greatest weight of the same priority.
+        // This weight is scaled by the greatest weight of the same priority.
         srv(1, 100, 81, "three.test.tld."),
         srv(0, 0, 80, "."),
         srv(0, 0, 0, "four.test.tld."),
@@ -178,13 +178,13 @@ fn families_are_joined() {
     );
     check(Ok(records(&one, 60)), nothing(Some(1)), &one, 60);
     check(nothing(None), Ok(records(&two, 60)), &two, 60);
-    // Looked up again soon, because the other family may be available by then.
+    // The name is looked up again soon, because by then the other family may have an answer.
     check(Ok(records(&one, 60)), failed(), &one, 10);
     check(failed(), Ok(records(&two, 5)), &two, 5);
 
     let error = both(nothing(Some(9)), nothing(Some(7))).unwrap_err();
     assert!(matches!(error, Failure::Nothing(Some(ttl)) if ttl == secs(7)));
-    // It is unknown whether the name has an address.
+    // The lookup of one family failed, so it is unknown whether the name has an address.
     for (ipv4, ipv6) in [(nothing(None), failed()), (failed(), nothing(None))] {
         assert!(matches!(both(ipv4, ipv6), Err(Failure::Error(_))));
     }
