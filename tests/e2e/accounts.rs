@@ -1,5 +1,5 @@
-//! A process that root starts and that changes to another user: operations that work from then on,
-//! and those that are refused at once because they would not.
+//! A process that root starts and that then changes to another user. Some operations must still
+//! work for that user; mistakes that would make them fail later are reported in advance.
 
 use std::fs::{self, Permissions};
 use std::net::{Ipv4Addr, TcpListener};
@@ -19,11 +19,12 @@ use crate::swaps::{GET, put};
 struct Nobody {
     uid: u32,
     gid: u32,
-    /// Keys for the top of a configuration.
+    /// Lines that set `user` and `group`, for the top of a configuration.
     keys: String,
 }
 
-/// Returns `None` unless this process is root, the only user that can change to `nobody`.
+/// Returns the user `nobody`, or `None` unless this process is root: only root can change to
+/// `nobody`.
 fn nobody() -> anyhow::Result<Option<Nobody>> {
     if !Uid::effective().is_root() {
         return Ok(None);
@@ -81,7 +82,8 @@ async fn plugins_are_kept_and_processes_follow() -> anyhow::Result<()> {
         return Ok(());
     };
     let www = Origin::with_name("www").await?;
-    // The cache does not exist, root has created it, or root has cached plugins there for itself.
+    // Three cases: the cache does not exist, root has created it, or it contains a plugin that root
+    // has cached.
     for made in ["", "empty", "used"] {
         let directory = directory()?;
         let cache = directory.path().join("cache");
@@ -109,7 +111,8 @@ async fn plugins_are_kept_and_processes_follow() -> anyhow::Result<()> {
         proxy.ctl(&["reload"]).await?;
         proxy.ctl(&["upgrade"]).await?;
         assert_eq!(proxy.exited().await?, Some(0));
-        // The successor found the plugins that the first process had compiled.
+        // The count is the same as before: the successor reused the plugins that the first process
+        // had compiled.
         assert_eq!(kept(&cache)?, before + 2, "{made}");
         let mut client = Wire::connect(proxy.address()).await?;
         assert_eq!(client.exchange(GET).await?.body, b"www");
@@ -133,7 +136,7 @@ async fn the_log_is_reopened_or_an_error_is_reported() -> anyhow::Result<()> {
     let directory = directory()?;
     let log = directory.path().join("proxy.log");
     let config = config(&nobody, &www, "log.target = \"./proxy.log\"");
-    // The proxy logs to a file, with its address, so that the test reads the file.
+    // The proxy logs its address to a file, so the test reads that file.
     fs::write(directory.path().join("pointsman.toml"), &config)?;
     let mut command = pointsman()?;
     command.current_dir(directory.path()).arg("run");
@@ -159,7 +162,7 @@ async fn the_log_is_reopened_or_an_error_is_reported() -> anyhow::Result<()> {
     process.signal(Signal::SIGHUP)?;
     logged("configuration in force").await?;
 
-    // Without a new file, the reload fails: `nobody` cannot create one in this folder.
+    // If the new file is missing, the reload fails: `nobody` cannot create one in this folder.
     fs::rename(&log, directory.path().join("proxy.log.2"))?;
     let mut ctl = pointsman()?;
     ctl.current_dir(directory.path()).args(["ctl", "reload"]);
@@ -168,13 +171,14 @@ async fn the_log_is_reopened_or_an_error_is_reported() -> anyhow::Result<()> {
     assert_eq!(output.status.code(), Some(1), "{refused}");
     assert!(refused.contains("proxy.log"), "{refused}");
     assert!(refused.contains("Permission denied"), "{refused}");
-    // Also reported on standard error, for readers who do not see the old file any more.
+    // Standard error also reports the failure, for readers who no longer look at the old file.
     let told = process.line_with("cannot open the log file").await?;
     assert!(told.contains("Permission denied"), "{told}");
     Ok(())
 }
 
-/// Finds three free ports that only root can bind. The kernel never assigns these by itself.
+/// Finds three free ports that only root can bind. The kernel never assigns ports of this range
+/// automatically.
 fn low_ports() -> anyhow::Result<[u16; 3]> {
     let mut free = (512..1024)
         .rev()
@@ -234,8 +238,8 @@ async fn low_ports_are_bound_later() -> anyhow::Result<()> {
     answers(second).await?;
     // By now, startup and the reload have loaded plugins, and the plugins have made decisions.
     for (thread, may_bind) in rights(proxy.id())? {
-        // `notify-rs inoti` waits for changes to files. `bind`, which binds for a reload, may still
-        // be ending.
+        // `notify-rs inoti` waits for changes to files. The thread `bind`, which binds addresses
+        // for a reload, may not have ended yet.
         let is_trusted = ["pointsman", "bind", "notify-rs inoti"].contains(&thread.as_str());
         assert!(!may_bind || is_trusted, "{thread}");
     }
@@ -248,7 +252,7 @@ async fn low_ports_are_bound_later() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `check` and startup both report files that the user cannot open, each with advice.
+/// Both `check` and startup report files that the user cannot open, each with advice.
 #[tokio::test]
 async fn files_that_the_user_cannot_open_are_mistakes() -> anyhow::Result<()> {
     let Some(nobody) = nobody()? else {

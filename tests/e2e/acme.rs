@@ -1,4 +1,5 @@
-//! Certificates from a real ACME server are ordered, stored and renewed, and are not ordered twice.
+//! Certificates from a real ACME server: orders, storage, renewals, and no order for a certificate
+//! that already exists.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -22,7 +23,7 @@ const ANY: &str = "127.0.0.1:0";
 const OBTAINED: &str = "certificate obtained";
 const FAILED: &str = "cannot obtain a certificate: ";
 
-/// An ACME server, with the origin and the storage that proxies share.
+/// An ACME server, with an origin and the storage that the proxies share.
 struct Fixture {
     pebble: Pebble,
     www: Origin,
@@ -38,8 +39,8 @@ impl Fixture {
         })
     }
 
-    /// Returns the configuration of a proxy for plain HTTP at `http` and TLS at `https`, with
-    /// `more` keys for ACME.
+    /// Returns the configuration of a proxy that serves plain HTTP at `http` and TLS at `https`,
+    /// with `more` keys for ACME.
     fn config(&self, http: &str, https: &str, more: &str) -> String {
         let acme = self.pebble.table(&[NAME], self.storage.path(), more);
         format!(
@@ -75,7 +76,8 @@ impl Fixture {
         Ok(fs::write(path, state.to_string())?)
     }
 
-    /// Returns the body of a response, requested by a client that trusts the server's certificates.
+    /// Requests the page over TLS, trusting the ACME server's root certificate, and returns the
+    /// body of the response.
     async fn get(&self, proxy: &Proxy) -> anyhow::Result<Vec<u8>> {
         let address = https(proxy)?;
         get(address, self.pebble.root().await?).await
@@ -123,7 +125,7 @@ async fn http_01_and_a_restart() -> anyhow::Result<()> {
     let proxy = Proxy::pointsman(&config).await?;
     proxy.line_with(OBTAINED).await?;
     assert_eq!(fixture.get(&proxy).await?, b"www");
-    // Only challenges in progress are answered.
+    // The proxy answers only challenges in progress, so this request gets the usual redirect.
     let mut client = Wire::connect(proxy.address()).await?;
     let target = "/.well-known/acme-challenge/none";
     let request = format!("GET {target} HTTP/1.1\r\nHost: {NAME}\r\n\r\n");
@@ -131,7 +133,7 @@ async fn http_01_and_a_restart() -> anyhow::Result<()> {
     drop(proxy);
     check_modes(fixture.storage.path())?;
 
-    // After a restart, the certificate is there from the first connection on.
+    // After a restart, even the first connection gets the certificate.
     let proxy = Proxy::pointsman(&config).await?;
     assert_eq!(fixture.get(&proxy).await?, b"www");
     assert_eq!(fixture.pebble.orders(), 1);
@@ -171,7 +173,7 @@ async fn tls_alpn_01_with_refused_nonces() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn renewals_fail_no_request() -> anyhow::Result<()> {
-    // Such a certificate is renewed after seven or eight seconds.
+    // A certificate that is valid for twelve seconds is renewed after seven or eight.
     let fixture = Fixture::new(PebbleSetup {
         validity: Some(12),
         ..PebbleSetup::default()
@@ -212,7 +214,8 @@ impl Load {
         Load { stop, clients }
     }
 
-    /// Stops the clients. Fails unless every response was right and each client got one.
+    /// Stops the clients. Fails unless every response was right and each client received at least
+    /// one.
     async fn stop(self) -> anyhow::Result<()> {
         self.stop.send(true)?;
         for client in self.clients {
@@ -246,7 +249,8 @@ async fn browsers_get_pages_and_pushes_through_renewals() -> anyhow::Result<()> 
     let proxy = Proxy::pointsman(&format!("{config}[tls.site]\n{acme}\n")).await?;
     proxy.line_with(OBTAINED).await?;
     let load = Load::start(proxy.address(), &pebble.root().await?, "Pushes from Node");
-    // Every renewed certificate has the intermediate in its chain.
+    // The browser trusts only the key of the intermediate certificate, which every renewed
+    // certificate must have in its chain.
     let intermediate = pebble.intermediate().await?;
     while renewed_twice(&proxy.log()).is_none() {
         site.check_over(Transport::Tls(&intermediate), &proxy)
@@ -262,7 +266,7 @@ async fn browsers_get_pages_and_pushes_through_renewals() -> anyhow::Result<()> 
 #[tokio::test]
 async fn a_failed_challenge_pauses_across_restarts() -> anyhow::Result<()> {
     let fixture = Fixture::new(PebbleSetup::default()).await?;
-    // Nothing listens at the address that the ACME server validates.
+    // Nothing listens at the address to which the ACME server connects for validation.
     let wrong = fixture.config(ANY, ANY, "");
     let proxy = Proxy::pointsman(&wrong).await?;
     let line = proxy.line_with(FAILED).await?;
@@ -277,7 +281,8 @@ async fn a_failed_challenge_pauses_across_restarts() -> anyhow::Result<()> {
     assert!(fixture.get(&proxy).await.is_err());
     drop(proxy);
 
-    // A restart with a correct configuration orders nothing before that time.
+    // After a restart with a correct configuration, the proxy orders nothing before the time of the
+    // next attempt.
     let config = fixture.config_for_http();
     let proxy = Proxy::pointsman(&config).await?;
     proxy.line_with("ready").await?;
@@ -287,7 +292,7 @@ async fn a_failed_challenge_pauses_across_restarts() -> anyhow::Result<()> {
     assert_eq!(metric(&proxy, NEXT).await?, next);
     assert_eq!(fixture.pebble.orders(), 1);
 
-    // As soon as that time has come, the proxy places a new order.
+    // Once that time has come, the proxy places a new order.
     let mut state = fixture.state()?;
     assert_eq!(state["failures"], 1);
     state["next_try"] = 0.into();
@@ -342,7 +347,7 @@ async fn two_processes_order_once() -> anyhow::Result<()> {
     let config = fixture.config(ANY, ANY, "");
     let (one, other) = tokio::try_join!(Proxy::pointsman(&config), Proxy::pointsman(&config))?;
     for proxy in [one, other] {
-        // The proxy that has not ordered loads the certificate from disk.
+        // The proxy that did not place the order loads the certificate from disk.
         while fixture.get(&proxy).await.is_err() {
             tokio::task::yield_now().await;
         }

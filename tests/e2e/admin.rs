@@ -34,8 +34,8 @@ async fn a_service_manager_is_told() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `systemd-analyze` accepts the units in the manual. Systemd 252 and later support every line of
-/// them.
+/// `systemd-analyze` accepts the units in the manual. Systemd 252 and later support every directive
+/// in them.
 #[tokio::test]
 async fn the_units_of_the_manual_are_right() -> anyhow::Result<()> {
     let manual = fs::read_to_string(concat!(
@@ -55,7 +55,7 @@ async fn the_units_of_the_manual_are_right() -> anyhow::Result<()> {
         let unit = blocks
             .find(|block| block.contains(section))
             .context(section)?;
-        // Replaces the program by one that exists.
+        // The program must exist on this machine.
         let unit = unit.replace("/usr/local/bin/pointsman", "/bin/true");
         fs::write(directory.path().join(name), unit)?;
         command.arg(format!("./{name}"));
@@ -63,7 +63,8 @@ async fn the_units_of_the_manual_are_right() -> anyhow::Result<()> {
     let output = tokio::task::spawn_blocking(move || command.output()).await?;
     let output = output.context("systemd-analyze")?;
     let complaints = String::from_utf8_lossy(&output.stderr);
-    // `systemd-analyze` only reports directives that it does not know.
+    // The exit status is not enough: `systemd-analyze` only prints a message for an unknown
+    // directive.
     assert!(
         output.status.success() && complaints.is_empty(),
         "{complaints}"
@@ -99,7 +100,7 @@ async fn the_admin_socket_is_its_users_alone() -> anyhow::Result<()> {
             format!("POST /v1/status HTTP/1.1\r\nContent-Length: 0\r\n{host}"),
             405,
         ),
-        // Neither every local user nor a page in a browser can make changes.
+        // Changes cannot be made by just any local user, nor by a page in a browser.
         (
             format!("POST /v1/drain HTTP/1.1\r\nContent-Length: 0\r\n{host}"),
             403,
@@ -145,7 +146,7 @@ async fn the_admin_socket_is_its_users_alone() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// However many changes are pending, a rollback does not wait for them.
+/// A rollback does not wait for pending changes, however many there are.
 #[tokio::test]
 async fn changes_that_may_take_long_are_limited() -> anyhow::Result<()> {
     /// Maximum number of pending changes.
@@ -164,7 +165,7 @@ async fn changes_that_may_take_long_are_limited() -> anyhow::Result<()> {
     put(&directory.path().join("two.wasm"), "2")?;
     let proxy = Proxy::pointsman_in(directory, &config("")).await?;
     proxy.ctl(&["swap", "http-in", "two.wasm"]).await?;
-    // Its plugin sleeps for five minutes in `configure`.
+    // The plugin of the frontend `slow` sleeps for five minutes in `configure`.
     proxy.configure(&config("{ sleep = 300000 }"))?;
     let mut reloads = JoinSet::new();
     for _ in 0..=MOST {
@@ -181,7 +182,7 @@ async fn changes_that_may_take_long_are_limited() -> anyhow::Result<()> {
         refused.contains("16 swaps, reloads and upgrades"),
         "{refused}"
     );
-    // The others are still pending.
+    // The other reloads are still pending.
     let refused = proxy.ctl(&["swap", "http-in"]).await.expect_err("no room");
     assert!(refused.to_string().contains("try again"), "{refused}");
     proxy.ctl(&["rollback", "http-in"]).await?;

@@ -4,8 +4,8 @@
 use anyhow::{Context as _, ensure};
 use pointsman_tests::{Head, Origin, Proxy, Setup, Wire};
 
-/// An authentication scheme: the field with the client's answer, the field with the challenge, and
-/// the status that asks for a login.
+/// An authentication scheme: the field with the client's credentials, the field with the challenge,
+/// and the status that asks for a login.
 #[derive(Clone, Copy)]
 struct Scheme {
     name: &'static str,
@@ -37,8 +37,9 @@ const SCHEMES: &[Scheme] = &[
 
 const NTLM: Scheme = SCHEMES[0];
 
-/// Starts a server that asks for a login, remembers it for the connection, and names the user in
-/// each response. It closes the connection after the response to `/last`, without announcing it.
+/// Starts a server that asks for a login, remembers the user for the connection, and names the user
+/// in each response. After the response to `/last`, it closes the connection without announcing the
+/// close.
 async fn login_server(scheme: Scheme) -> anyhow::Result<Origin> {
     Origin::scripted(move |mut wire, _| async move {
         let mut user = None;
@@ -63,7 +64,7 @@ fn credentials(head: &Head, scheme: Scheme) -> Option<String> {
 
 fn page(scheme: Scheme, user: Option<&str>) -> String {
     match user {
-        // The first leg of a handshake is answered with the challenge itself.
+        // The response to the first step of a handshake contains the challenge itself.
         None | Some("hello") => format!(
             "HTTP/1.1 {} Login\r\n{}: {} Y2hhbGxlbmdl\r\nContent-Length: 6\r\n\r\nnobody",
             scheme.status, scheme.challenge, scheme.name
@@ -136,7 +137,7 @@ async fn a_login_stays_with_its_client() -> anyhow::Result<()> {
             assert_eq!(alice.whoami().await?, "alice");
             assert_eq!(bob.ask("POST", "/", "").await?, "bob");
         }
-        // Other clients do not get the connection after its client has left, either.
+        // Other clients do not get the connection either, even after its client has left.
         drop(alice);
         for _ in 0..5 {
             let mut stranger = Client::new(&proxy, scheme).await?;
@@ -147,7 +148,7 @@ async fn a_login_stays_with_its_client() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Credentials can come with the first request, over a connection that has served others.
+/// A client can send credentials with its first request, over a connection that has served others.
 #[tokio::test]
 async fn a_login_with_the_first_request() -> anyhow::Result<()> {
     for &scheme in SCHEMES {

@@ -2,8 +2,8 @@
 
     python autobahn.py ws://127.0.0.1:9001
 
-One line of JSON: {"1.1.1": {...}, ...}. A case that the server does not pass is a verdict
-like any other.
+The output is one line of JSON: {"1.1.1": {...}, ...}. A case that the server does not pass has
+a verdict like any other case.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ async def play(url):
 
 
 def verdict(result):
-    """All parts that do not depend on time, ports, or how TCP splits the bytes."""
+    """Returns all parts that do not depend on time, on ports, or on how TCP splits the bytes."""
     return {
         "behavior": result.behavior.value,
         "behaviorClose": result.behavior_close.value,

@@ -1,7 +1,8 @@
 //! Autobahn's WebSocket cases have the same verdicts through the proxy and without it.
 //!
-//! `kosoku` runs all 517 cases against an echo server on Node's `ws`. Cases that the echo server
-//! itself does not pass, such as compression, which it has off, end the same way both times.
+//! `kosoku` runs all 517 cases against an echo server on Node's `ws`. The echo server itself does
+//! not pass some of them, such as those for compression, which it does not offer. Their verdicts
+//! are also the same both times.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -42,7 +43,7 @@ server.echo = "{}"
     ))
     .await?;
 
-    // One run after the other: some cases measure how soon a close is answered.
+    // The runs do not overlap, because some cases measure how soon a close is answered.
     let direct = run(echo.address).await?;
     let proxied = run(proxy.address()).await?;
 
@@ -72,8 +73,7 @@ server.echo = "{}"
     Ok(())
 }
 
-/// The number of each case, with all parts of its verdict that do not depend on time or on how TCP
-/// splits the bytes.
+/// Verdicts by case number, without the parts that depend on time or on how TCP splits the bytes.
 type Verdicts = BTreeMap<String, Value>;
 
 async fn run(server: SocketAddr) -> anyhow::Result<Verdicts> {

@@ -1,5 +1,6 @@
-//! Options of single binds: redirects to `https`, and the files of Unix sockets. Tests of the PROXY
-//! protocol are in `proxy_protocol`, and those of the PROXY protocol to servers in `proxy_sent`.
+//! Options of single binds: redirects to `https`, and the files of Unix sockets. The module
+//! `proxy_protocol` tests the PROXY protocol from clients, and `proxy_sent` the PROXY protocol to
+//! servers.
 
 mod proxy_protocol;
 mod proxy_sent;
@@ -68,8 +69,8 @@ async fn browsers_are_to_stay_with_https() -> anyhow::Result<()> {
         "HTTP/1.1 200 OK\r\nStrict-Transport-Security: {OWN}\r\nContent-Length: 3\r\n\r\nwww"
     ))
     .await?;
-    // The client uses TLS, as a proxy in front of this one reports, either by a field or by a PROXY
-    // header of version 2 with an SSL TLV.
+    // A proxy in front of this one terminates TLS. It reports the use of TLS either in a field or
+    // in a PROXY header of version 2 with an SSL TLV.
     let bind = r#"{ address = "127.0.0.1:0", proxy_protocol.from = "127.0.0.2" }"#;
     let frontend = "hsts = { max_age = '1d', include_subdomains = true }\n\
                     forwarded.trusted_proxies = '127.0.0.1'\nmax_body = '1B'";
@@ -94,10 +95,10 @@ async fn browsers_are_to_stay_with_https() -> anyhow::Result<()> {
     assert_eq!(seen, expect(200, ours));
     let seen = field(&mut by_field, format!("{get}{https}")).await?;
     assert_eq!(seen, expect(200, ours));
-    // RFC 6797, section 7.2: responses over plain HTTP are left alone.
+    // RFC 6797, section 7.2: the proxy adds no field to a response over plain HTTP.
     let seen = field(&mut by_field, format!("{get}{end}")).await?;
     assert_eq!(seen, expect(200, Some(OWN)));
-    // The same applies to local replies.
+    // Local replies follow the same rule.
     let seen = field(&mut by_header, format!("{get}{large}")).await?;
     assert_eq!(seen, expect(413, ours));
     let seen = field(&mut by_field, format!("{get}{large}")).await?;
@@ -116,7 +117,7 @@ async fn a_redirect_to_another_port_begins_with_a_reload() -> anyhow::Result<()>
     let bind = r#"{ address = "127.0.0.1:0", redirect_to_https = 8443 }"#;
     proxy.configure(&config(bind, "", &origin))?;
     proxy.ctl(&["reload"]).await?;
-    // The socket is the same, but a connection keeps the options with which it was accepted.
+    // The reload keeps the socket. A connection keeps the options with which it was accepted.
     let mut after = Wire::connect(proxy.address()).await?;
     let answer = after.exchange(GET).await?;
     let location = answer.head.field("location");
@@ -165,7 +166,7 @@ async fn the_file_of_a_unix_socket_is_for_whom_the_bind_says() -> anyhow::Result
     assert_eq!(permissions(&path)?, 0o600);
     assert_answers(&path).await?;
 
-    // A reload also applies them to the file of a socket that stays.
+    // A reload also applies a new mode to the file of a socket that stays open.
     let inode = fs::metadata(&path)?.ino();
     proxy.configure(&config(&bind(", mode = '0666'"), "", &origin))?;
     proxy.ctl(&["reload"]).await?;
@@ -196,7 +197,7 @@ async fn an_unknown_user_of_a_socket_is_reported_at_its_key() -> anyhow::Result<
     assert_eq!(refusal.code, Some(64), "{}", refusal.log);
     let expected = "`frontend.http-in.bind[1].user`: there is no user `nobody-of-this-name`";
     assert!(refusal.log.contains(expected), "{}", refusal.log);
-    // The report points at the line of the value.
+    // The error names the line of the value.
     assert!(refusal.log.contains("pointsman.toml:4:"), "{}", refusal.log);
     Ok(())
 }

@@ -1,5 +1,5 @@
 //! A router that waits for the first bytes of request bodies: which requests wait, for how long,
-//! and that servers still get every body unchanged.
+//! and that servers still receive every body unchanged.
 
 mod http2;
 
@@ -15,13 +15,13 @@ const GET: &str = "GET /get HTTP/1.1\r\nHost: a\r\n\r\n";
 /// A wait that is longer than any test.
 const FOREVER: &str = "wait = \"60s\"";
 
-/// Returns a setup whose router sees 16 bytes of a body, with these options.
+/// Returns a setup with these options whose router sees up to 16 bytes of a body.
 fn setup(origin: &Origin, options: &str) -> Setup {
     Setup::before([origin.address()])
         .frontend(&format!("routing.body = {{ size = \"16B\", {options} }}"))
 }
 
-/// Returns the head of a POST of JSON.
+/// Returns the head of a POST of JSON, with these further field lines.
 fn post(lines: &str) -> String {
     format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n{lines}\r\n\r\n")
 }
@@ -68,7 +68,7 @@ async fn a_request_waits_for_its_body() -> anyhow::Result<()> {
         let before = origin.requests().len();
         let mut client = Wire::connect(proxy.address()).await?;
         client.send(post(head) + parts[0]).await?;
-        // Other requests do not wait, and this one has not reached the server before them.
+        // Another request does not wait, and the first request has not reached the server yet.
         let mut other = Wire::connect(proxy.address()).await?;
         assert_eq!(other.exchange(GET).await?.body, b"www");
         assert_eq!(origin.requests().len(), before + 1, "{head}");
@@ -103,7 +103,7 @@ async fn other_requests_do_not_wait() -> anyhow::Result<()> {
         client.send(&head).await?;
         assert_eq!(client.response("POST").await?.body, b"ok", "{lines}");
     }
-    // Requests do not wait if `routing.body` is not configured, either.
+    // If `routing.body` is not configured, no request waits.
     let plain = Setup::before([origin.address()]).start().await?;
     let mut client = Wire::connect(plain.address()).await?;
     client.send(post("Content-Length: 5")).await?;
@@ -187,13 +187,13 @@ async fn a_longer_body_is_rejected() -> anyhow::Result<()> {
     let proxy = setup(&origin, FOREVER).start().await?;
     let expecting = "Content-Length: 17\r\nExpect: 100-continue";
     for request in [
-        // These are rejected before any part of the body arrives.
+        // The declared length alone exceeds the limit, so no byte of the body is needed.
         post("Content-Length: 17"),
         post("Content-Length: 9223372036854775807"),
         post(expecting),
         chunked(&["12345678901234567"], ""),
         chunked(&["1234567", "890123456", "7"], "X: y\r\n"),
-        // The end of this chunk is far away.
+        // The declared size of this chunk is far larger than the bytes that follow.
         post("Transfer-Encoding: chunked") + "ffffffff\r\n12345678901234567",
     ] {
         let mut client = Wire::connect(proxy.address()).await?;
@@ -239,7 +239,7 @@ async fn max_body_is_enforced() -> anyhow::Result<()> {
             assert_eq!(line.contains(reason), status == 413, "{line}");
         }
     }
-    // The limit also applies after the prefix.
+    // The limit on the whole body also applies after the prefix.
     let proxy = setup(&origin, "too_large = \"route\"")
         .frontend("max_body = \"1KiB\"")
         .start()
@@ -252,7 +252,7 @@ async fn max_body_is_enforced() -> anyhow::Result<()> {
 
 // Bodies
 
-/// Sends a request in parts, and returns it as a server received it.
+/// Sends the parts of a request one by one, and returns the request as a server received it.
 async fn passed(proxy: &Proxy, origin: &Origin, request: &[u8]) -> anyhow::Result<Message> {
     let mut client = Wire::connect(proxy.address()).await?;
     for part in request.chunks(request.len() / 3 + 1) {
@@ -260,7 +260,7 @@ async fn passed(proxy: &Proxy, origin: &Origin, request: &[u8]) -> anyhow::Resul
     }
     ensure!(client.response("POST").await?.body == b"www");
     let found = origin.requests().pop();
-    // The connection continues after the body.
+    // The client's connection stays usable after the body.
     ensure!(client.exchange(GET).await?.body == b"www");
     found.ok_or_else(|| anyhow::anyhow!("no request"))
 }
@@ -364,7 +364,7 @@ async fn the_proxy_asks_for_a_body_that_is_held_back() -> anyhow::Result<()> {
         client.send(expecting(framing)).await?;
         assert_eq!(client.response("POST").await?.head.status()?, 100);
         client.send(body).await?;
-        // There is only one 100, and none if the body has already arrived.
+        // The proxy sends a single 100, and none if the body has already arrived.
         assert_eq!(client.response("POST").await?.body, b"www");
         client.send(expecting(framing) + body).await?;
         assert_eq!(client.response("POST").await?.body, b"www");
@@ -378,14 +378,14 @@ async fn the_proxy_asks_for_a_body_that_is_held_back() -> anyhow::Result<()> {
     Ok(())
 }
 
-// Ends
+// Clients that leave or stop
 
 /// A client's behavior after a part of its body.
 #[derive(PartialEq)]
 enum Then {
     /// Ends its sending side.
     Finish,
-    /// Sends no more.
+    /// Stops sending.
     Wait,
 }
 
@@ -523,7 +523,7 @@ async fn another_server_gets_the_whole_body() -> anyhow::Result<()> {
         .await?;
     let mut client = Wire::connect(proxy.address()).await?;
     for request in [sized("1234567890123456"), chunked(&["123", "4567"], "")] {
-        // Twice, as the servers take turns.
+        // The servers take turns, so one of two requests goes to the closed port first.
         for _ in 0..2 {
             client.send(&request).await?;
             assert_eq!(client.response("POST").await?.body, b"www");
@@ -532,7 +532,7 @@ async fn another_server_gets_the_whole_body() -> anyhow::Result<()> {
     let found: Vec<_> = origin.requests().into_iter().map(|one| one.body).collect();
     let (first, last) = (b"1234567890123456".to_vec(), b"1234567".to_vec());
     assert_eq!(found, [first.clone(), first, last.clone(), last]);
-    // Without a reachable server, the request ends, but the connection does not.
+    // If no server can be reached, the request fails, but the client's connection stays open.
     let none = Setup::before([closed.address()])
         .frontend("routing.body = { size = \"16B\" }")
         .start()

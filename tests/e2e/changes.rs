@@ -1,4 +1,4 @@
-//! Concurrent changes: none waits for the compiler of another, and the latest change stays in
+//! Concurrent changes: no change waits for the compiler of another, and the latest change stays in
 //! force.
 
 use std::fs;
@@ -15,7 +15,8 @@ use crate::tunnels::echo_or_www;
 /// Number of functions in a component that takes a while to compile.
 const HEAVY: usize = 400;
 
-/// Returns a configuration with two frontends, each with its own copy of the harmless guest.
+/// Returns a configuration with two frontends, each with its own copy of the hostile guest in its
+/// harmless mode.
 fn config(www: &Origin) -> String {
     let frontend = |name: &str, file: &str| {
         format!(
@@ -40,7 +41,7 @@ router.watch = false
     )
 }
 
-/// Returns the same configuration with files that are watched.
+/// Returns the same configuration, with the plugins' files watched.
 fn watched(www: &Origin) -> String {
     config(www).replace("router.watch = false", "")
 }
@@ -75,8 +76,8 @@ impl Stopped {
         let known = proxy.log().len();
         let first = started(proxy, known, "compiling process=").await?;
         let (_, known) = stop(first)?;
-        // The proxy replaces a compiler that gets no processor time by another one, and leaves that
-        // alone.
+        // If a compiler gets no processor time, the proxy replaces it with another one and does not
+        // replace that one.
         let line = &proxy.log()[known];
         let bytes = log_field(line, "bytes").context("no size")?;
         let second = started(proxy, known + 1, &format!("bytes={bytes}")).await?;
@@ -89,8 +90,8 @@ impl Stopped {
     }
 }
 
-/// Waits until a compiler is in the log, from line `from` on, and returns the index of that line
-/// with the line.
+/// Waits until the log reports a compiler, from line `from` on, and returns that line with its
+/// index.
 async fn started(proxy: &Proxy, from: usize, mark: &str) -> anyhow::Result<(usize, String)> {
     let is_it = |line: &str| line.contains("compiling process=") && line.contains(mark);
     proxy
@@ -127,7 +128,7 @@ async fn active(proxy: &Proxy, frontend: &str) -> anyhow::Result<u64> {
     Ok(versions.first().context("no version")?.0)
 }
 
-/// Sends requests until the version before decides again.
+/// Sends requests until an automatic rollback has returned to the version before.
 async fn fails(proxy: &Proxy) -> anyhow::Result<()> {
     let back = async {
         while status(proxy).await? == 503 {}
@@ -145,7 +146,7 @@ async fn a_rollback_waits_for_no_compiler() -> anyhow::Result<()> {
     let (_www, mut proxy) = start().await?;
     fs::write(proxy.directory().join("broken.wasm"), release(BROKEN)?)?;
     proxy.ctl(&["swap", "http-in", "broken.wasm"]).await?;
-    // One compiler for the other frontend, and one for this one.
+    // Two compilers are at work: one for the other frontend, and one for this frontend.
     let (other, meanwhile) = tokio::join!(proxy.ctl(&["swap", "other", "heavy.wasm"]), async {
         let other = Stopped::next(&proxy).await?;
         let (own, meanwhile) =
@@ -158,14 +159,15 @@ async fn a_rollback_waits_for_no_compiler() -> anyhow::Result<()> {
         other.goes_on()?;
         anyhow::Ok(own)
     });
-    // Both swaps were requested before the changes made in the meantime.
+    // Both swaps were requested before the changes that `all_but_compiling` made, so they have no
+    // effect.
     for late in [other, meanwhile?] {
         let late = format!("{:?}", late.err());
         assert!(late.contains("a later change of `"), "{late}");
     }
     assert_eq!(active(&proxy, "http-in").await?, 1);
     assert_eq!(active(&proxy, "other").await?, 2);
-    // A drain does not wait either.
+    // A drain does not wait for a compiler either.
     let heaviest = slow_to_compile(&guest("guest-hostile")?, HEAVY + 2);
     fs::write(proxy.directory().join("heaviest.wasm"), heaviest)?;
     let (stopped, drained) = tokio::join!(proxy.ctl(&["swap", "other", "heaviest.wasm"]), async {
@@ -205,7 +207,7 @@ async fn all_but_compiling(proxy: &Proxy) -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_reload_keeps_later_changes() -> anyhow::Result<()> {
     let (www, proxy) = start().await?;
-    // This configuration would give both frontends another version.
+    // This configuration would give each frontend another version.
     let heavy = config(&www)
         .replace("other.wasm", "heavy.wasm")
         .replace("router.max_faults = 3", "router.max_faults = 4");
@@ -220,13 +222,13 @@ async fn a_reload_keeps_later_changes() -> anyhow::Result<()> {
     });
     done?;
     reloaded?;
-    // The reload changes `other`, and leaves the later changes of `http-in` alone.
+    // The reload changes `other`, but does not undo the later changes to `http-in`.
     assert_eq!(versions(&proxy, "other").await?[0].2, "reload");
     let now = versions(&proxy, "http-in").await?;
     assert_eq!(now[0], (2, "active".into(), "swap".into()), "{now:?}");
     assert_eq!(now[1], (3, "canary".into(), "trial".into()), "{now:?}");
 
-    // A reload that is overtaken by a later one has no effect, and reports this.
+    // A reload that a later one overtakes has no effect, and the command reports this.
     proxy.configure(&config(&www).replace("other.wasm", "heavier.wasm"))?;
     let (reloaded, done) = tokio::join!(proxy.ctl(&["reload"]), async {
         let compiler = Stopped::next(&proxy).await?;
@@ -245,8 +247,8 @@ async fn a_reload_keeps_later_changes() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// If a swap during a reload keeps the reload's version of that stage out of service, the next
-/// reload applies the configured settings, even though the configuration has not changed since.
+/// A swap during a reload keeps the reload's version of that stage out of service. The next reload
+/// then applies the configured settings, even though the configuration has not changed since.
 #[tokio::test]
 async fn settings_that_a_swap_overrides_come_with_the_next_reload() -> anyhow::Result<()> {
     for is_rolled_back in [false, true] {
@@ -263,7 +265,8 @@ async fn settings_that_a_swap_overrides_come_with_the_next_reload() -> anyhow::R
         done?;
         reloaded?;
         assert_eq!(versions(&proxy, "other").await?[0].2, "reload");
-        // The swap was requested later, so its version stays, with the settings before the reload.
+        // The swap was requested after the reload, so its version stays in service, with the
+        // previous settings.
         assert_eq!(deciding(&proxy).await?, "2");
         if is_rolled_back {
             proxy.ctl(&["rollback", "http-in"]).await?;
@@ -272,7 +275,7 @@ async fn settings_that_a_swap_overrides_come_with_the_next_reload() -> anyhow::R
         for _ in 0..2 {
             proxy.ctl(&["reload"]).await?;
             assert_eq!(status(&proxy).await?, 404, "{is_rolled_back}");
-            // Another reload adds no further version.
+            // A second reload adds no further version.
             let now = versions(&proxy, "http-in").await?;
             assert_eq!(now[0], (3, "active".into(), "reload".into()), "{now:?}");
         }
@@ -345,7 +348,7 @@ async fn rollback_goes_on_to_the_last_good_version() -> anyhow::Result<()> {
         refused.contains("no version 9 to roll back to"),
         "{refused}"
     );
-    // Swapping in the same file again makes another version, which can be rolled back.
+    // Swapping in the same file again adds a version, which can also be rolled back.
     proxy.ctl(&["swap", "http-in", "plugin.wasm"]).await?;
     assert_eq!(deciding(&proxy).await?, "5");
     proxy.ctl(&["rollback", "http-in"]).await?;
@@ -362,7 +365,7 @@ async fn rollback_goes_on_to_the_last_good_version() -> anyhow::Result<()> {
 async fn a_rollback_skips_a_version_that_cannot_start() -> anyhow::Result<()> {
     let (www, proxy) = start().await?;
     fs::write(proxy.directory().join("broken.wasm"), release(BROKEN)?)?;
-    // Version 2 names a backend that no longer exists when version 3 comes.
+    // Version 2 names a backend that is removed by the time version 3 is loaded.
     let more = format!("[backend.more]\nserver.more = \"{}\"\n", www.address());
     let by_host = "router.plugin = \"host-suffix\"\n\
                    router.config.rules = [{ suffix = \"more.tld\", backend = \"more\" }]\n";
@@ -377,7 +380,7 @@ async fn a_rollback_skips_a_version_that_cannot_start() -> anyhow::Result<()> {
     fails(&proxy).await?;
     proxy.line_with("cannot be started again").await?;
     assert_eq!(deciding(&proxy).await?, "1");
-    // A rollback to that version by its number is refused, with the reason.
+    // A rollback to version 2 by its number is refused, with the reason.
     let refused = proxy.ctl(&["rollback", "http-in", "2"]).await;
     let refused = format!("{:?}", refused.err());
     assert!(
@@ -398,7 +401,7 @@ async fn check_and_reload_agree() -> anyhow::Result<()> {
     // A reload refuses a file that the watcher has refused, and names the key that refers to it.
     fs::write(&plugin, "no component")?;
     proxy.line_with("the new plugin is refused").await?;
-    // The other frontend's file would be fine.
+    // The file of the other frontend is valid.
     put(&proxy.directory().join("next.wasm"), "next")?;
     proxy.configure(&watched.replace("plugin.wasm", "next.wasm"))?;
     let mut check = pointsman_tests::pointsman()?;
@@ -421,7 +424,8 @@ async fn check_and_reload_agree() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// After a swap by hand, a file with the same plugin at the configured path adds no version.
+/// After a manual swap, the watcher finds the same plugin at the configured path and adds no
+/// version.
 #[tokio::test]
 async fn a_file_whose_plugin_is_in_service_is_no_other_version() -> anyhow::Result<()> {
     let www = echo_or_www().await?;
@@ -431,7 +435,7 @@ async fn a_file_whose_plugin_is_in_service_is_no_other_version() -> anyhow::Resu
     put(&proxy.directory().join("plugin.wasm"), "2")?;
     proxy.line_with("is in service already").await?;
     assert_eq!(deciding(&proxy).await?, "2");
-    // A rollback therefore leads to another plugin, and a reload does not undo it.
+    // A rollback therefore returns to a different plugin, and a reload does not undo the rollback.
     proxy.ctl(&["rollback", "http-in"]).await?;
     assert_eq!(deciding(&proxy).await?, "1");
     proxy.ctl(&["reload"]).await?;
@@ -439,7 +443,8 @@ async fn a_file_whose_plugin_is_in_service_is_no_other_version() -> anyhow::Resu
     Ok(())
 }
 
-/// If the compiler is killed, as when memory runs out, the file is not at fault and is tried again.
+/// If a compiler is killed, for example because memory ran out, its file is not at fault, so the
+/// proxy tries it again.
 #[tokio::test]
 async fn a_file_whose_compiler_was_killed_is_tried_again() -> anyhow::Result<()> {
     let www = echo_or_www().await?;

@@ -1,7 +1,7 @@
 //! Many concurrent changes, in random order and under load, again and again.
 //!
-//! `POINTSMAN_CHURN_ROUNDS` is the number of rounds (6 by default), and `POINTSMAN_CHURN_SEED`
-//! repeats a run.
+//! `POINTSMAN_CHURN_ROUNDS` is the number of rounds (6 by default). `POINTSMAN_CHURN_SEED` is the
+//! seed, with which a run can be repeated.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -19,20 +19,20 @@ use tokio::task::JoinSet;
 use crate::swaps::{Load, put};
 use crate::tunnels::echo_or_www;
 
-/// Default number of rounds, which take some ten seconds.
+/// Default number of rounds, which take about ten seconds.
 const ROUNDS: u32 = 6;
 /// Changes per round.
 const CHANGES: usize = 24;
-/// Rounds between two checks of the process's resources. An upgrade to a new process follows each
-/// check.
+/// Number of rounds between two checks of the process's resources. After each check, the process is
+/// upgraded to a new one.
 const PERIOD: u32 = 50;
-/// Rounds after which the resources of a process should no longer grow.
+/// Number of rounds after which the resources of a process should no longer grow.
 const WARM_UP: u32 = 3;
 /// Number of components to swap to.
 const FILES: usize = 5;
 const FRONTENDS: [&str; 2] = ["http-in", "other"];
 
-/// A generator of pseudorandom numbers, whose quality does not matter (xorshift64*).
+/// A generator of pseudorandom numbers (xorshift64*), whose quality does not matter here.
 struct Numbers(u64);
 
 impl Numbers {
@@ -59,8 +59,8 @@ fn config(kind: usize, www: &Origin) -> String {
              router.limits.deadline = \"20s\"\n"
         )
     };
-    // The initial configuration; another file for one frontend; another backend, so that all
-    // routers are new.
+    // The kinds: the initial configuration; another file for one frontend; another backend, so that
+    // all routers are rebuilt.
     let (file, more) = match kind {
         0 => (0, ""),
         1 => (1, ""),
@@ -122,7 +122,7 @@ async fn ask(socket: PathBuf, path: &str, body: Option<&Value>) -> anyhow::Resul
     answer.with_context(|| format!("{path}: no answer"))?
 }
 
-/// The versions of a frontend in service and on trial, by number.
+/// Numbers of the versions of a frontend in service and on trial.
 #[derive(Debug, PartialEq, Eq)]
 struct FrontendVersions {
     active: u64,
@@ -154,9 +154,8 @@ fn reported_version(answer: &Value) -> Option<(String, u64)> {
     Some((frontend.to_owned(), number.parse().ok()?))
 }
 
-/// Requests many changes at once, each of which is made or is refused because of another. Checks
-/// that the version then in service is one that a successful change has reported, or the one
-/// before.
+/// Requests many changes at once, each of which succeeds or is refused because of another. Checks
+/// that the version in service is then one that a successful change has reported, or is unchanged.
 async fn round(numbers: &mut Numbers, proxy: &Proxy, www: &Origin) -> anyhow::Result<()> {
     let mut possible: BTreeSet<(String, u64)> = BTreeSet::new();
     for frontend in FRONTENDS {
@@ -187,21 +186,21 @@ async fn round(numbers: &mut Numbers, proxy: &Proxy, www: &Origin) -> anyhow::Re
     }
     for frontend in FRONTENDS {
         let active = frontend_versions(proxy, frontend).await?.active;
-        // A reload does not say which versions came with it.
+        // The response to a reload does not name the versions that it has put into service.
         let is_possible = is_reloaded || possible.contains(&(frontend.to_owned(), active));
         ensure!(is_possible, "{frontend}: {active}, not of {possible:?}");
     }
     Ok(())
 }
 
-/// Makes the last changes of a round to a frontend, and checks that the state is what the responses
-/// say.
+/// Makes the last changes of a round to a frontend, and checks that the state matches the
+/// responses.
 async fn final_change(numbers: &mut Numbers, proxy: &Proxy, frontend: &str) -> anyhow::Result<()> {
     let socket = proxy.directory().join("admin.sock");
     let file = proxy
         .directory()
         .join(format!("v{}.wasm", numbers.below(FILES)));
-    // The file on disk is now in force, so that the next reload changes nothing.
+    // Applies the file on disk first, so that the next reload changes nothing.
     let (status, answer) = ask(socket.clone(), "/v1/reload", Some(&json!(null))).await?;
     ensure!(status == 200, "{answer}");
     let swap = json!({"frontend": frontend, "file": file});
@@ -278,8 +277,8 @@ impl Held {
         })
     }
 
-    /// Reports whether usage is no higher than before, except for what comes and goes: pooled
-    /// connections, threads that wait for work, memory that an allocator keeps.
+    /// Reports whether usage is no higher than before. It tolerates what comes and goes: pooled
+    /// connections, threads that wait for work, and memory that an allocator keeps.
     fn is_bounded_by(self, before: Held) -> bool {
         self.memory <= before.memory + (16 << 10)
             && self.descriptors <= before.descriptors + 16

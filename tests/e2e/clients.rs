@@ -29,7 +29,7 @@ fn folder() -> anyhow::Result<(TempDir, Authority)> {
     Ok((directory, authority))
 }
 
-/// Returns the lines of access log records.
+/// Returns the access log records so far.
 fn records(proxy: &Proxy) -> Vec<String> {
     let mut lines = proxy.log();
     lines.retain(|line| line.contains(" access: "));
@@ -49,7 +49,7 @@ async fn pushes_reach_the_browser_over_http2() -> anyhow::Result<()> {
     site.check_over(Transport::Tls(&certificate), &proxy)
         .await?;
 
-    // The WebSocket was a stream of the connection that brought the script (RFC 8441).
+    // The WebSocket was a stream of the connection over which the script was loaded (RFC 8441).
     let tunnel = proxy.line_with("end=tunnel").await?;
     assert_eq!(log_field(&tunnel, "status"), Some("200"), "{tunnel}");
     let records = records(&proxy);
@@ -63,9 +63,9 @@ async fn pushes_reach_the_browser_over_http2() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Starts an origin that responds with the length of the body and the trailer `X-End` of each
-/// request, and with a trailer. `/never` gets no response, `/seen` gets one once a request for
-/// `/never` has arrived, and `/broken` gets half of one.
+/// Starts an origin that responds with the length of each request's body and the value of its
+/// trailer `X-End`, and adds a trailer. `/never` gets no response. `/seen` gets its response once a
+/// request for `/never` has arrived. `/broken` gets half of a response.
 async fn counting() -> anyhow::Result<Origin> {
     let never = Arc::new(Notify::new());
     Origin::scripted(move |wire, _| count(wire, Arc::clone(&never))).await
@@ -103,7 +103,7 @@ async fn count(mut wire: Wire, never: Arc<Notify>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Starts a proxy with two binds: one has HTTP/2 by ALPN, the other does not.
+/// Starts a proxy with two binds: one offers HTTP/2 by ALPN, the other does not.
 async fn proxy(directory: TempDir, origin: &Origin) -> anyhow::Result<Proxy> {
     let config = format!(
         r#"
@@ -183,7 +183,7 @@ async fn grpc_proxy(
     Proxy::pointsman_in(directory, &config).await
 }
 
-/// Returns the command that makes calls to the proxy, at `localhost`.
+/// Returns the command that makes gRPC calls to the proxy at `localhost`.
 fn calls(proxy: &Proxy, arguments: [&str; 2]) -> anyhow::Result<Command> {
     let [kind, count] = arguments;
     let target = format!("localhost:{}", proxy.address().port());

@@ -1,5 +1,6 @@
 //! Effects of decisions: lists of plugins, choices that fail, servers, keys, tags, and edits of
-//! responses. The plugins are the bundled ones, and one that follows a script in its configuration.
+//! responses. The plugins are the bundled ones, and a scripted guest whose configuration is its
+//! script.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -16,7 +17,7 @@ fn directory() -> anyhow::Result<TempDir> {
     Ok(directory)
 }
 
-/// Returns a stage with a script for the guest.
+/// Returns a stage that runs the scripted guest with this script.
 fn scripted(name: &str, questions: &Value, root: &Value) -> String {
     let script = json!({"cacheable": true, "questions": questions, "root": root});
     format!(
@@ -25,7 +26,7 @@ fn scripted(name: &str, questions: &Value, root: &Value) -> String {
     )
 }
 
-/// Writes JSON as inline TOML.
+/// Converts JSON to inline TOML.
 fn inline(value: &Value) -> String {
     let list = |parts: Vec<String>| parts.join(", ");
     match value {
@@ -39,7 +40,7 @@ fn inline(value: &Value) -> String {
     }
 }
 
-/// Returns a frontend with these stages; `more` has its other keys, and the backends.
+/// Returns a frontend with these stages; `more` contains its other keys, and the backends.
 fn config(stages: &[String], more: &str) -> String {
     format!(
         "workers = 1\nplugin_cache_dir = \"cache\"\nadmin.socket = \"admin.sock\"\n\
@@ -79,7 +80,7 @@ fn answer(response: &Message) -> anyhow::Result<(u16, String)> {
     Ok((response.head.status()?, body))
 }
 
-/// Field of a client that is exempt from maintenance.
+/// Field line of a client that is exempt from maintenance.
 const STAFF: &str = "X-Staff: 1\r\n";
 
 #[tokio::test]
@@ -210,7 +211,7 @@ async fn a_choice_that_fails_is_made_anew() -> anyhow::Result<()> {
     for _ in 0..2 {
         let response = get(&proxy, "/", "").await?;
         assert_eq!(answer(&response)?, (200, "www".to_owned()));
-        // The edits of the failed choice are gone.
+        // The request carries none of the edits of the choice that failed.
         assert_eq!(response.head.values("x-tried").count(), 1);
         let response = get(&proxy, "/same", "").await?;
         assert_eq!(response.head.status()?, 503);
@@ -272,8 +273,7 @@ async fn a_plugin_names_a_server() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A server with several addresses, one of which refuses connections, is reached at another one
-/// before `otherwise` applies.
+/// A server with several addresses is tried at each of them before `otherwise` applies.
 #[tokio::test]
 async fn a_named_server_is_tried_at_each_of_its_addresses() -> anyhow::Result<()> {
     let first = |ask_again: bool| {
@@ -289,7 +289,8 @@ async fn a_named_server_is_tried_at_each_of_its_addresses() -> anyhow::Result<()
     let hosts = [1, 2, 3, 4].map(|last| Ipv4Addr::new(127, 0, 71, last));
     let dns = hosts.map(|host| Record::address("one.test.tld", host, 60));
     let dns = Dnsmasq::with(&dns).await?;
-    // The server listens on one of four addresses, so the one that comes first usually refuses.
+    // The server listens on one of its four addresses, so the address that is tried first usually
+    // refuses.
     for host in &hosts[..2] {
         let one = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none";
         let one = Origin::answering_at((*host, 0).into(), one).await?;
@@ -301,7 +302,7 @@ async fn a_named_server_is_tried_at_each_of_its_addresses() -> anyhow::Result<()
             dns.nameserver()
         );
         for target in ["/again", "/another"] {
-            // A new proxy does not know yet which address refuses.
+            // A new proxy does not know yet which addresses refuse.
             let proxy = Proxy::pointsman_in(directory()?, &config(&stages, &more)).await?;
             for _ in 0..2 {
                 let response = get(&proxy, target, "").await?;
@@ -318,26 +319,26 @@ async fn a_named_server_is_tried_at_each_of_its_addresses() -> anyhow::Result<()
 }
 
 /// With `ask-again`, a request that its server has received stays with that server: `retry` repeats
-/// it there, and the router is not called again. A server that cannot be reached has received
-/// nothing, so the router is called again, at once.
+/// it there, and the router is not called again. If the server cannot be reached, it has received
+/// nothing, so the router is called again at once.
 #[tokio::test]
 async fn ask_again_and_retry() -> anyhow::Result<()> {
     let root = json!({"read": {"what": "attempt",
         "cases": {"0": {"server": {"backend": "www", "server": "one", "ask_again": true}}},
         "otherwise": {"server": {"backend": "www", "server": "two", "ask_again": true}}}});
-    // Failures of the first server before it responds with 200; retries; the response, and the
-    // number of requests that the first server gets.
+    // Status and number of the first server's failures before it responds with 200; maximum number
+    // of retries; the response; the number of requests that the first server gets.
     for (status, failures, attempts, expected, received) in [
         (503, 1, 2, (200, "one"), 2),
         (503, 2, 2, (200, "one"), 3),
         (503, 3, 2, (503, ""), 3),
         (503, 1, 0, (503, ""), 1),
-        // The connection is closed without a response.
+        // A status of 0: the server closes the connection without a response.
         (0, 1, 2, (200, "one"), 2),
         (0, 3, 2, (502, ""), 3),
     ] {
         let two = Origin::with_name("two").await?;
-        // A repeated request gets a new connection.
+        // Each attempt gets a new connection, so connections are counted.
         let one = Origin::scripted(move |mut wire, connection| async move {
             wire.request().await?;
             let response = match status {
@@ -368,7 +369,7 @@ async fn ask_again_and_retry() -> anyhow::Result<()> {
     let servers = [("one", dead), ("two", two.address())];
     let more = backend("www", &servers).replace(
         "retry.attempts = 0",
-        // The pause is longer than the test waits for a response.
+        // The test would time out during this pause.
         "retry = { on = [\"connect\", \"503\"], attempts = 3, pause = \"1h\" }",
     );
     let config = config(&[scripted("server", &json!([]), &root)], &more);
@@ -380,11 +381,12 @@ async fn ask_again_and_retry() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A connection that belongs to one client is not used for that client's requests whose keys belong
-/// to another server, whether it is because of the PROXY protocol or because of a login.
+/// A connection can belong to one client because of the PROXY protocol or because of a login. The
+/// client's requests do not use it if their key belongs to another server.
 #[tokio::test]
 async fn a_clients_own_connection_is_not_used_for_a_key_of_another_server() -> anyhow::Result<()> {
-    // Names itself, and the user that has logged in to the connection.
+    // Starts a server that responds with its own name and the user who has logged in to the
+    // connection.
     let server = async |name: &'static str, reads_header: bool| {
         Origin::scripted(move |mut wire, _| async move {
             if reads_header {

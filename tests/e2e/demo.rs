@@ -1,5 +1,7 @@
-//! `pointsman demo` as a visitor uses it: a real browser, and the plugin swapped under it.
+//! `pointsman demo` as a visitor uses it: in a real browser, with the plugin swapped while the page
+//! is open.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -10,14 +12,15 @@ use sha2::{Digest as _, Sha256};
 
 use crate::scenario::node;
 
-/// The files that the page is made of.
+/// Files of the page.
 const PAGE: [&str; 3] = [
     include_str!("../../proxy/src/demo/page.html"),
     include_str!("../../proxy/src/demo/page.css"),
     include_str!("../../proxy/src/demo/page.js"),
 ];
 
-/// The picture in the README, and the page's digest at the time that it was taken.
+/// The screenshot in the README. [`STAMP`] contains the page's digest at the time of the
+/// screenshot.
 const PICTURE: &str = "../docs/start/demo.png";
 const STAMP: &str = "../docs/start/demo.png.sources";
 
@@ -26,12 +29,14 @@ async fn a_visitor_swaps_the_plugin_while_the_websocket_stays_open() -> anyhow::
     let folder = tempfile::tempdir()?;
     let picture = folder.path().join("demo.png");
     let reserved = ReservedPort::new()?;
-    // The picture shows the port that readers will see.
+    // The screenshot must show the default port.
     let is_picture = std::env::var_os("UPDATE_PICTURE").is_some();
-    let port = match is_picture {
-        true => "8080".to_owned(),
-        false => reserved.address().port().to_string(),
+    let port = if is_picture {
+        8080
+    } else {
+        reserved.address().port()
     };
+    let port = port.to_string();
     let mut demo = pointsman()?;
     demo.args(["demo", "--port", &port]);
     let demo = Process::start(demo)?;
@@ -66,7 +71,7 @@ async fn a_visitor_swaps_the_plugin_while_the_websocket_stays_open() -> anyhow::
         json!([{ "url": url, "closed": false }]),
         "{seen:#}"
     );
-    // A phone: nothing to scroll sideways, and nothing smaller than a finger.
+    // On a phone, the page does not scroll sideways, and every control is at least 44 pixels high.
     assert_eq!(seen["phone"]["overflow"], 0, "{seen:#}");
     assert!(seen["phone"]["smallest"].as_u64() >= Some(44), "{seen:#}");
     if is_picture {
@@ -77,7 +82,7 @@ async fn a_visitor_swaps_the_plugin_while_the_websocket_stays_open() -> anyhow::
     Ok(())
 }
 
-/// The README shows the page as it is now.
+/// The README shows the current state of the page.
 #[test]
 fn the_picture_is_of_this_page() -> anyhow::Result<()> {
     let stamp = Path::new(env!("CARGO_MANIFEST_DIR")).join(STAMP);
@@ -90,14 +95,16 @@ fn the_picture_is_of_this_page() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// SHA-256 of the page's files, in lower-case hex.
+/// Returns the SHA-256 of the page's files, in lower-case hex.
 fn digest() -> String {
     let mut hash = Sha256::new();
     for file in PAGE {
         hash.update(file);
     }
-    hash.finalize()
-        .iter()
-        .map(|octet| format!("{octet:02x}"))
-        .collect()
+    let octets = hash.finalize();
+    octets.iter().fold(String::new(), |mut text, octet| {
+        // Writing to a String does not fail.
+        let _ = write!(text, "{octet:02x}");
+        text
+    })
 }

@@ -1,5 +1,5 @@
-//! Pointsman and a real `HAProxy` choose the same backend for generated Host values. The exception
-//! is where Pointsman follows RFC 9112 more strictly, and there it always refuses.
+//! Pointsman and a real `HAProxy` choose the same backend for generated Host values. The only
+//! exceptions are values that break RFC 9112, which Pointsman always refuses.
 
 use anyhow::Context;
 use pointsman_tests::Proxy;
@@ -9,7 +9,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use crate::routing::{Backends, Outcome, outcome};
 
-/// Number of cases: enough for some hundred of each kind of value, within a few seconds.
+/// Number of cases: enough for some hundreds of each kind of value, within a few seconds.
 const CASES: usize = 1500;
 
 #[tokio::test]
@@ -18,7 +18,7 @@ async fn same_backend_as_haproxy() -> anyhow::Result<()> {
     let haproxy = backends.haproxy()?;
     let pointsman = backends.pointsman().await?;
 
-    // Each run has the same values, so that a failure can be reproduced.
+    // Every run has the same values, so that a failure can be reproduced.
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
     let hosts = host();
@@ -50,7 +50,7 @@ async fn same_backend_as_haproxy() -> anyhow::Result<()> {
         wrong.len(),
         wrong.join("\n")
     );
-    // A generator that has become one-sided would compare nothing.
+    // Each outcome must be frequent; otherwise the comparison would prove little.
     assert!(
         seen.iter().all(|count| *count > CASES / 20),
         "outcomes [node, www, refused]: {seen:?}"
@@ -65,8 +65,8 @@ async fn send(proxy: &Proxy, host: &[u8]) -> anyhow::Result<Outcome> {
         .with_context(|| format!("Host: {}", host.escape_ascii()))
 }
 
-/// Generates values similar to those that the rule matches: names with the suffix, whole, cut,
-/// extended or in other case, with ports and blanks, and now and then any octet.
+/// Generates values similar to those that the rule matches: names whose suffix is whole, cut,
+/// extended or in another case, with ports and blanks, and now and then any octet.
 fn host() -> impl Strategy<Value = Vec<u8>> {
     let label = prop_oneof![
         16 => "[a-z0-9-]{1,8}",
@@ -111,7 +111,7 @@ fn host() -> impl Strategy<Value = Vec<u8>> {
         Just("[v1.a:b]".to_owned()),
     ]
     .prop_map(String::into_bytes);
-    // Without CR, LF and NUL, which end the line or the head.
+    // CR, LF and NUL cannot be part of a field value.
     let octet =
         any::<u8>().prop_filter("part of a line", |byte| !matches!(byte, 0 | b'\r' | b'\n'));
     let odd = (name.clone(), octet, any::<prop::sample::Index>()).prop_map(
@@ -123,8 +123,8 @@ fn host() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![12 => name, 1 => address, 2 => odd]
 }
 
-/// Whether the value breaks RFC 9112 section 3.2, `Host = uri-host [ ":" port ]`, so that
-/// Pointsman answers 400 whatever `HAProxy` does.
+/// Reports whether the value breaks RFC 9112, section 3.2, `Host = uri-host [ ":" port ]`.
+/// Pointsman responds to such a value with 400, whatever `HAProxy` does.
 fn is_strictly_refused(value: &[u8]) -> bool {
     let value = trim_blanks(value);
     let (host, port) = if let [b'[', rest @ ..] = value {
@@ -167,7 +167,8 @@ fn is_reg_name(name: &[u8]) -> bool {
                 tail
             }
             _ if first.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(first) => {
-                // A comma is a sub-delim, but makes the field a list: refused as two hosts.
+                // A comma is a sub-delim, but it makes the field a list. Pointsman refuses it, as
+                // it refuses two hosts.
                 if *first == b',' {
                     return false;
                 }
@@ -179,7 +180,8 @@ fn is_reg_name(name: &[u8]) -> bool {
     true
 }
 
-/// Reports whether the text between the brackets is an IPv6 address, or has a later version's form.
+/// Reports whether the text between the brackets is an IPv6 address, or has the form of an address
+/// of a later IP version.
 fn is_ip_literal(literal: &[u8]) -> bool {
     let Ok(text) = str::from_utf8(literal) else {
         return false;

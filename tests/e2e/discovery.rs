@@ -1,4 +1,4 @@
-//! Discovery of servers: names whose addresses change, services, and a file with servers.
+//! Discovery of servers: names whose addresses change, SRV records, and a file with servers.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -40,8 +40,8 @@ fn records(hosts: &[u8]) -> Vec<Record> {
         .collect()
 }
 
-/// Returns a setup whose server is `address`, a name that is looked up again every tenth of a
-/// second.
+/// Returns a setup with one server, whose `address` is a name that is looked up again every tenth
+/// of a second.
 fn named(address: &str, dns: &Dnsmasq, init: &str) -> Setup {
     let nameserver = dns.nameserver();
     Setup::default()
@@ -52,7 +52,8 @@ fn named(address: &str, dns: &Dnsmasq, init: &str) -> Setup {
         ))
 }
 
-/// Sends `count` requests, and returns the origins that respond, or the statuses other than 200.
+/// Sends `count` requests, and returns the names of the origins that respond, or the statuses other
+/// than 200.
 async fn answers(proxy: &Proxy, count: usize) -> anyhow::Result<BTreeSet<String>> {
     let mut client = Wire::connect(proxy.address()).await?;
     let mut seen = BTreeSet::new();
@@ -70,7 +71,7 @@ fn set(names: &str) -> BTreeSet<String> {
     names.split_whitespace().map(str::to_owned).collect()
 }
 
-/// Waits until `count` lines of the log have this text.
+/// Waits until `count` lines of the log contain this text.
 async fn lines(proxy: &Proxy, text: &str, count: usize) -> anyhow::Result<()> {
     proxy
         .wait_for(text, |lines| {
@@ -89,7 +90,7 @@ async fn every_address_of_a_name_takes_its_share() -> anyhow::Result<()> {
         .start()
         .await?;
     assert_eq!(answers(&proxy, 8).await?, set("1 2"));
-    // The pool has an idle connection to 127.0.0.1, the address that goes.
+    // The pool has an idle connection to 127.0.0.1, the address that is removed.
     dns.set_records(&records(&[2, 3])).await?;
     proxy.line_with("the addresses of a name changed").await?;
     lines(&proxy, "the addresses of a name changed", 1).await?;
@@ -140,7 +141,7 @@ async fn the_last_good_answer_stays_while_the_resolver_fails() -> anyhow::Result
     let name = format!("www.test.tld:{port}");
     assert_eq!(log_field(&line, " name"), Some(name.as_str()));
     assert_eq!(answers(&proxy, 4).await?, set("1"));
-    // A reload does not look up a name whose addresses are known.
+    // A reload does not look up a name again if its addresses are known.
     proxy.ctl(&["reload"]).await?;
     assert_eq!(answers(&proxy, 4).await?, set("1"));
     dns.set_records(&records(&[2])).await?;
@@ -202,7 +203,7 @@ async fn services_have_weights_and_priorities() -> anyhow::Result<()> {
     assert_eq!(answers(&proxy, 40).await?, set("1 2"));
     let counts = [0, 1].map(|index| origins[index].requests().len());
     assert_eq!(counts, [30, 10]);
-    // Servers of the next priority are used once there are no others.
+    // Servers of the next priority are used once none of a higher priority is left.
     dns.set_records(&[host(3), service(3, 20, 1)]).await?;
     proxy.line_with("the addresses of a name changed").await?;
     assert_eq!(answers(&proxy, 4).await?, set("3"));
@@ -212,7 +213,7 @@ async fn services_have_weights_and_priorities() -> anyhow::Result<()> {
 // A file with servers
 
 fn write(directory: &Path, name: &str, text: &str) -> anyhow::Result<()> {
-    // Writes as other programs should, so that no reader sees half a file.
+    // Replaces the file by a rename, as other programs should, so that no reader sees half a file.
     let new = directory.join(format!("{name}.new"));
     fs::write(&new, text)?;
     fs::rename(new, directory.join(name)).context("replacing the servers file")
@@ -253,7 +254,7 @@ async fn a_file_of_servers_is_followed() -> anyhow::Result<()> {
     change(&json(&[("b", two), ("c", three)]))?;
     lines(&proxy, "the servers file is in force", 1).await?;
     assert_eq!(answers(&proxy, 8).await?, set("2 3"));
-    // Invalid files change nothing.
+    // Invalid contents of the file change nothing.
     for (round, (wrong, reason)) in [
         ("{\"server\": {\"a\": \"nonsense\"}}", "is not an address"),
         ("{\"server\": {\"a\"", "servers.json"),
@@ -301,7 +302,7 @@ async fn servers_of_both_kinds_and_a_reload() -> anyhow::Result<()> {
     assert_eq!(answers(&proxy, 8).await?, set("1 3"));
     proxy.ctl(&["reload"]).await?;
     assert_eq!(answers(&proxy, 8).await?, set("1 3"));
-    // A duplicate name is a mistake.
+    // A name that occurs twice is a mistake.
     write(
         proxy.directory(),
         "servers.toml",

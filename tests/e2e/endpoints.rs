@@ -1,5 +1,5 @@
 //! Servers and their addresses: how a reload changes them, which requests share their connections,
-//! and what happens to those that cannot be reached.
+//! and how the proxy treats servers that cannot be reached.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-/// Returns a value from `status --json` about the backend's first server.
+/// Returns one value that `status --json` reports about the backend's first server.
 async fn of_server(proxy: &Proxy, what: &str) -> anyhow::Result<u64> {
     let status = proxy.ctl(&["status", "--json"]).await?;
     let status: serde_json::Value = serde_json::from_str(&status)?;
@@ -53,8 +53,8 @@ fn routed(backends: &[(&str, String)]) -> String {
     config
 }
 
-/// Returns the body of a response, and the version that decided, with whether the decision was
-/// cached.
+/// Returns the body of a response, and a string with the version that decided and whether the
+/// decision was cached.
 async fn decided(proxy: &Proxy, target: &str) -> anyhow::Result<(String, String)> {
     let mut client = Wire::connect(proxy.address()).await?;
     let request = format!("GET /{target} HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -83,7 +83,7 @@ async fn a_backend_that_changes_restarts_no_plugin() -> anyhow::Result<()> {
     let timeout = format!("{address}timeout.server = \"5s\"\n");
     let servers = address.clone() + &server("t", &two, "");
     for (number, keys) in [&address, &limit, &timeout, &servers].iter().enumerate() {
-        // The order of backends in the file does not matter either.
+        // The order of backends in the file does not matter.
         let mut backends = [("www", (*keys).clone()), other.clone()];
         backends.rotate_left(number % 2);
         proxy.configure(&routed(&backends))?;
@@ -101,11 +101,13 @@ async fn a_backend_that_comes_or_goes_is_told_to_plugins() -> anyhow::Result<()>
     let both = [("www", server.clone()), ("more", server.clone())];
     let proxy = Proxy::pointsman_in(tempfile::tempdir()?, &routed(&both[..1])).await?;
     assert!(decided(&proxy, "0").await?.1.starts_with("1 "));
-    // Another backend starts the plugin again, because the plugin may have asked for it.
+    // A new backend restarts the plugin, because the plugin may have checked whether that backend
+    // exists.
     proxy.configure(&routed(&both))?;
     proxy.ctl(&["reload"]).await?;
     assert!(decided(&proxy, "1").await?.1.starts_with("2 "));
-    // Removing a backend that the plugin names is refused, with the reason, and nothing changes.
+    // A reload that removes a backend that the plugin names is refused, with the reason, and
+    // changes nothing.
     proxy.configure(&routed(&both[1..]))?;
     let refused = proxy.ctl(&["reload"]).await.expect_err("a missing backend");
     let refused = refused.to_string();
@@ -138,7 +140,7 @@ async fn slots_and_counters_survive() -> anyhow::Result<()> {
     reached.notified().await;
     let mut second = Wire::connect(proxy.address()).await?;
     assert_eq!(second.exchange(GET).await?.head.status()?, 503);
-    // Another timeout gives the server no second slot.
+    // A change to a timeout gives the server no second slot.
     proxy.configure(&config("61s", 1))?;
     proxy.ctl(&["reload"]).await?;
     assert_eq!(second.exchange(GET).await?.head.status()?, 503);
@@ -148,7 +150,7 @@ async fn slots_and_counters_survive() -> anyhow::Result<()> {
     proxy.ctl(&["reload"]).await?;
     second.send(GET).await?;
     reached.notified().await;
-    // A lower limit counts both requests.
+    // Both requests count toward a lower limit.
     proxy.configure(&config("61s", 1))?;
     proxy.ctl(&["reload"]).await?;
     go.notify_one();
@@ -162,8 +164,8 @@ async fn slots_and_counters_survive() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// When a reload removes a server, its idle connections are closed at once, and those in use after
-/// they have served.
+/// When a reload removes a server, its idle connections are closed at once, and connections in use
+/// after their current request.
 #[tokio::test]
 async fn connections_to_a_server_that_is_gone_are_closed() -> anyhow::Result<()> {
     let (reached, go, ended) = (
@@ -205,7 +207,7 @@ async fn connections_to_a_server_that_is_gone_are_closed() -> anyhow::Result<()>
     proxy.ctl(&["reload"]).await?;
     ended.notified().await;
     assert_eq!(idle.exchange(GET).await?.body, b"new");
-    // Requests in flight stay on their server.
+    // A request in flight stays on its server.
     go.notify_one();
     assert_eq!(busy.response("GET").await?.body, b"ok");
     old.join().await?;
@@ -246,7 +248,7 @@ async fn connections_to_a_backend_that_is_gone_are_closed() -> anyhow::Result<()
 #[tokio::test]
 async fn an_unreachable_address_of_a_name_is_skipped() -> anyhow::Result<()> {
     let origin = Origin::with_name("www").await?;
-    // If localhost also has an IPv6 address, nothing listens there.
+    // Nothing listens at the IPv6 address that localhost may also have.
     let server = format!("server.s = \"localhost:{}\"", origin.address().port());
     let proxy = Setup::before([])
         .top("admin.socket = \"admin.sock\"")
@@ -286,7 +288,8 @@ async fn a_silent_server_costs_one_request_its_time() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn http_reuse_decides_who_uses_an_idle_connection() -> anyhow::Result<()> {
-    // The policy; the requests of each client in turn; the number of connections to the server.
+    // The policy; the requests of each client, one client after another; the number of connections
+    // to the server.
     let cases: &[(&str, &[&[&str]], usize)] = &[
         ("never", &[&[GET, GET], &[POST]], 3),
         ("safe", &[&[GET], &[GET]], 1),
@@ -335,8 +338,8 @@ async fn an_idle_connection_is_closed_in_time() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Idle connections to servers take no descriptors that clients need: beyond a worker's share of
-/// `max_connections`, the one that was idle longest is closed.
+/// Idle connections to servers do not use up the descriptors that clients need. If a worker has
+/// more of them than its share of `max_connections`, it closes the one that has been idle longest.
 #[tokio::test]
 async fn the_connection_idle_longest_makes_room() -> anyhow::Result<()> {
     let script = |mut wire: Wire, _| async move {
@@ -361,7 +364,8 @@ async fn the_connection_idle_longest_makes_room() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Idle connections do not starve a server that serves each connection to its end before the next.
+/// Idle connections do not starve a server that serves one connection until it ends, and only then
+/// accepts the next.
 #[tokio::test]
 async fn idle_connections_do_not_starve_a_single_threaded_server() -> anyhow::Result<()> {
     let thread = Arc::new(Mutex::new(()));
@@ -381,7 +385,7 @@ async fn idle_connections_do_not_starve_a_single_threaded_server() -> anyhow::Re
         origin.address()
     ));
     let proxy = Proxy::pointsman(&config.replace("workers = 1", "workers = 2")).await?;
-    // Enough clients that both workers have some.
+    // There are enough clients for both workers to serve some.
     for _ in 0..16 {
         let mut client = Wire::connect(proxy.address()).await?;
         assert_eq!(client.exchange(GET).await?.body, b"ok");

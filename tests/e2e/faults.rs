@@ -1,4 +1,4 @@
-//! Plugins that misbehave in the proxy: each fault fails only its own request.
+//! Plugins that misbehave: each fault fails only its own request.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ const REQUEST: &str = "GET /path HTTP/1.1\r\nHost: www.test.tld\r\n\r\n";
 enum Answer {
     /// The default backend's response.
     Served,
-    /// 503, with words of the reason in the log.
+    /// A 503, with these words of the reason in the log.
     Fault(&'static str),
     /// The plugin's own response, with this status.
     Own(u16),
@@ -72,7 +72,7 @@ const MODES: &[(&str, usize, Answer, Answer)] = &[
     ("tries", 16, Served, Served),
     ("tries", 17, Fault("17 tries"), Fault("17 tries")),
     ("unknown-server", 0, Served, Served),
-    // The guest names a backend after the state that it saw.
+    // The guest builds the name of a backend from the state that it has read.
     (
         "backends-state",
         0,
@@ -143,7 +143,7 @@ const MODES: &[(&str, usize, Answer, Answer)] = &[
     ("set-header", 100, Served, Served),
     ("set-header", 100_000, Fault("edits"), Fault("edits")),
     ("spin", 0, Fault("deadline"), Fault("deadline")),
-    // The second call uses the handle of the first.
+    // The second call uses the handle of the first call's request.
     ("stale-handle", 0, Served, Fault("after route returned")),
     (
         "stale-handle-edit",
@@ -175,8 +175,8 @@ const MODES: &[(&str, usize, Answer, Answer)] = &[
 ];
 
 /// Returns a frontend whose plugin is the hostile guest in this mode. Most callers set a deadline
-/// of 20 s in `keys`, which is enough for an unoptimized proxy on a busy machine to do anything but
-/// an endless loop.
+/// of 20 s in `keys`. Within that time, an unoptimized proxy on a busy machine finishes everything
+/// except an endless loop.
 fn frontend(name: &str, mode: &str, value: usize, keys: &str) -> String {
     format!(
         r#"
@@ -204,7 +204,8 @@ fn directory() -> anyhow::Result<TempDir> {
     Ok(directory)
 }
 
-/// Returns the status of a response, after checking that it contains none of the guest's text.
+/// Returns the status of a response, after checking that the response contains none of the guest's
+/// own messages.
 async fn request(client: &mut Wire) -> anyhow::Result<u16> {
     let response = client.exchange(REQUEST).await?;
     let status = response.head.status()?;
@@ -289,7 +290,7 @@ async fn a_fault_fails_only_its_own_request() -> anyhow::Result<()> {
                 "{mode} {value}: expected {faults:?} in the log, saw {told:?}"
             )?;
         }
-        // Other requests and tunnels continue.
+        // Other clients' requests and tunnels are unaffected.
         assert_eq!(request(&mut neighbour).await?, 200, "after {mode} {value}");
         passes(&mut tunnel)
             .await
@@ -299,8 +300,8 @@ async fn a_fault_fails_only_its_own_request() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Under load, the proxy survives each kind of fault: requests that fail go where `on_fault` says,
-/// all others are unaffected, and the version before returns automatically.
+/// Under load, the proxy survives each kind of fault. Requests that fail follow `on_fault`, all
+/// others are unaffected, and the proxy rolls back to the version before.
 #[tokio::test]
 async fn under_load_each_kind_of_fault_is_outlived() -> anyhow::Result<()> {
     let kinds = [
@@ -352,7 +353,8 @@ async fn under_load_each_kind_of_fault_is_outlived() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A guest that keeps the handles of its requests is served, counted, and replaced in time.
+/// Requests to a guest that never drops their handles are served. The handles are counted, and the
+/// instance is replaced in time.
 #[tokio::test]
 async fn handles_that_are_kept_are_counted() -> anyhow::Result<()> {
     let server = echo_or_www().await?;
@@ -368,7 +370,8 @@ async fn handles_that_are_kept_are_counted() -> anyhow::Result<()> {
     let mut client = Wire::connect(proxy.address()).await?;
     let mut served = 0;
     while served < 150 {
-        // On a busy machine the next instance is late, and requests follow `on_fault` until then.
+        // On a busy machine the next instance is not ready in time, and requests follow `on_fault`
+        // until then.
         match request(&mut client).await? {
             200 => served += 1,
             status => assert_eq!(status, 503),
@@ -376,7 +379,8 @@ async fn handles_that_are_kept_are_counted() -> anyhow::Result<()> {
     }
     let plugins: serde_json::Value =
         serde_json::from_str(&proxy.ctl(&["plugins", "--json"]).await?)?;
-    // One instance lasts for 64 handles, plus the request that exceeds them.
+    // An instance lasts for 64 requests whose handles are kept, plus the request that exceeds this
+    // number.
     assert_eq!(
         plugins["versions"][0]["faults"]["handle-leak"], 2,
         "{plugins}"
@@ -427,7 +431,7 @@ async fn on_fault_leads_to_the_default_backend() -> anyhow::Result<()> {
             })
             .await?;
         if *mode == "trap-unreachable" {
-            // Names are as in the source, not as in the symbol table.
+            // The log has function names as in the source, not as in the symbol table.
             proxy.line_with("::trap_unreachable").await?;
         }
         // A tunnel can be opened through the default backend as well.
@@ -438,8 +442,8 @@ async fn on_fault_leads_to_the_default_backend() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A guest that keeps the handle of its first request can use it in the second one, unless each
-/// request has its own instance.
+/// A guest that keeps the handle of its first request can use that handle in its second request,
+/// unless each request has its own instance.
 #[tokio::test]
 async fn with_an_instance_for_each_request_nothing_outlives_it() -> anyhow::Result<()> {
     let server = echo_or_www().await?;
@@ -463,11 +467,11 @@ async fn with_an_instance_for_each_request_nothing_outlives_it() -> anyhow::Resu
     Ok(())
 }
 
-/// With an instance for each request, a fault ends only its own instance, and the next request gets
-/// another.
+/// With an instance for each request, a fault ends only that instance, and the next request gets
+/// another one.
 #[tokio::test]
 async fn with_an_instance_for_each_request_a_fault_costs_that_one() -> anyhow::Result<()> {
-    // The guest does no harm for this host.
+    // The guest does not misbehave for this host.
     let harmless = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let kinds = [
         ("trap-unreachable", 0, "kind=trap"),
@@ -500,10 +504,10 @@ async fn with_an_instance_for_each_request_a_fault_costs_that_one() -> anyhow::R
     Ok(())
 }
 
-/// An endless loop uses about as much processor time as its deadline. Wall-clock time would depend
-/// on the load of the machine, because each request waits for its own instance, and the next one
-/// may be late. Deadlines are counted in milliseconds, the first of which may have started before
-/// the call.
+/// An endless loop uses about as much processor time as its deadline. The test does not measure
+/// wall-clock time. Each request waits for its own instance, which may be late, so wall-clock time
+/// would depend on the load of the machine. Deadlines are counted in milliseconds, the first of
+/// which may have started before the call.
 #[tokio::test]
 async fn an_endless_loop_costs_about_its_deadline() -> anyhow::Result<()> {
     const TIMES: u32 = 5;
@@ -539,8 +543,8 @@ fn processor_time(proxy: &Proxy) -> anyhow::Result<Duration> {
     Ok(sum)
 }
 
-/// [`MODES`] covers every mode of the guest, which lists its modes in the error with which it
-/// refuses the mode `modes`.
+/// [`MODES`] covers every mode of the guest. For the mode `modes`, the guest fails with an error
+/// that lists all of its modes.
 #[tokio::test]
 async fn every_mode_of_the_guest_is_tried() -> anyhow::Result<()> {
     let server = Origin::with_name("www").await?;
@@ -562,7 +566,7 @@ async fn every_mode_of_the_guest_is_tried() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Sends requests without a pause until it is stopped, and returns the times of each request and
+/// Sends requests without a pause until `stop` is set, and returns the times of each request and
 /// its response.
 async fn send_repeatedly(
     mut client: Wire,
@@ -577,7 +581,7 @@ async fn send_repeatedly(
     Ok(answered)
 }
 
-/// One of two workers serves while the other is in a plugin's loop.
+/// While one of two workers is in a plugin's loop, the other one serves.
 #[tokio::test]
 async fn a_loop_delays_only_one_worker() -> anyhow::Result<()> {
     let deadline = Duration::from_secs(3);
@@ -609,7 +613,8 @@ async fn a_loop_delays_only_one_worker() -> anyhow::Result<()> {
         "nobody waited for the loop: {:?}",
         at - asked
     );
-    // Others got their responses well within the time for which this client waited.
+    // The longest wait was for the loop. During its middle half, clients of the other worker got
+    // responses.
     let (begin, end) = (asked + (at - asked) / 4, at - (at - asked) / 4);
     let others = answers.iter().filter(|(_, at)| (begin..end).contains(at));
     assert!(others.count() > 0, "all waited for the loop");
@@ -622,9 +627,9 @@ async fn a_plugin_that_cannot_serve_never_starts() -> anyhow::Result<()> {
     let directory = directory()?;
     std::fs::write(directory.path().join("text.wasm"), "not a component")?;
     std::fs::write(directory.path().join("empty.wasm"), "")?;
-    // A component with nothing in it is no plugin either.
+    // An empty component is not a plugin.
     std::fs::write(directory.path().join("hollow.wasm"), b"\0asm\x0d\0\x01\0")?;
-    // Long enough to grow beyond the memory limit, even on a busy machine.
+    // The plugin has enough time to exceed the memory limit, even on a busy machine.
     let limits = "router.limits.configure_deadline = \"2s\"";
     let mode = |mode: &str| frontend("a", mode, 1, limits) + &backend(&server);
     let hasty = |name: &str| mode(name).replace(", spare_probe = true", "");
@@ -651,7 +656,7 @@ async fn a_plugin_that_cannot_serve_never_starts() -> anyhow::Result<()> {
         let refusal = Proxy::refused_by(pointsman()?, &directory, &config).await?;
         let log = &refusal.log;
         assert_eq!(refusal.code, Some(64), "{log}");
-        // Line 5 names the plugin, and line 6 has its configuration.
+        // Line 5 names the plugin, and line 6 contains its configuration.
         let place = if line == 0 {
             "pointsman.toml:".to_owned()
         } else {

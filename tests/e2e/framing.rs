@@ -11,7 +11,7 @@ mod streams;
 mod targets;
 mod trailers;
 
-/// Returns a GET of `target`, the request of most of these tests.
+/// Returns a GET of `target`. Most of these tests send this request.
 fn get(target: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")
 }

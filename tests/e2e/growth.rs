@@ -1,4 +1,5 @@
-//! Routers that are added while the process runs, beyond the number that it has room for.
+//! Routers that are added while the process runs, beyond the number for which it has reserved
+//! address space.
 
 use std::fs;
 
@@ -8,12 +9,12 @@ use pointsman_tests::{DEADLINE, Origin, Proxy, Wire, log_field};
 use crate::swaps::{GET, deciding, directory, put};
 use crate::tunnels::echo_or_www;
 
-/// Numbers of routers, each beyond the room that the one before reserves.
+/// Numbers of routers. Each exceeds the number for which the step before it reserves address space.
 const STEPS: [usize; 5] = [1, 6, 13, 28, 45];
-/// Tolerance in bytes: much less than any of these reserves.
+/// Tolerance in bytes: much less than the address space that any of these steps reserves.
 const TOLERANCE: u64 = 1 << 40;
 
-/// Returns a configuration with this number of routers: that of the hostile guest, one with an
+/// Returns a configuration with this number of routers: one with the hostile guest, one with an
 /// instance for each request, and others.
 fn config(routers: usize, more: &str, www: &Origin) -> String {
     let others = (1..routers).map(|number| {
@@ -45,8 +46,8 @@ fn size(proxy: &Proxy) -> anyhow::Result<u64> {
     Ok(size.context("no VmSize")?.parse::<u64>()? * 1024)
 }
 
-/// Routers can be added repeatedly: each time a new engine reserves address space, and the one
-/// before is dropped.
+/// Routers can be added repeatedly: each time, the proxy creates a new engine, which reserves
+/// address space, and drops the old one.
 #[tokio::test]
 async fn routers_are_added_again_and_again() -> anyhow::Result<()> {
     let www = echo_or_www().await?;
@@ -57,16 +58,18 @@ async fn routers_are_added_again_and_again() -> anyhow::Result<()> {
     for routers in more {
         proxy.configure(&config(routers, "", &www))?;
         proxy.ctl(&["reload"]).await?;
-        // The plugin that was put into service by hand still decides.
+        // The plugin from the manual swap still decides.
         deciding(&proxy).await?;
         let plugins = proxy.ctl(&["plugins"]).await?;
         let first = plugins.find("two.wasm").context("no swap")?;
         ensure!(plugins.find("plugin.wasm") > Some(first), "{plugins}");
     }
-    // The process reserves no more than one that starts with the same number of routers.
+    // The process reserves no more address space than a new process with the same number of
+    // routers.
     let fresh = Proxy::pointsman_in(directory()?, &config(STEPS[4], "", &www)).await?;
     let most = size(&fresh)? + TOLERANCE;
-    // Workers adopt the last change between two requests.
+    // Workers adopt the last change between two requests, so the old engine may still exist for a
+    // moment.
     let shrunk = async {
         while size(&proxy)? > most {
             tokio::task::yield_now().await;
@@ -75,7 +78,7 @@ async fn routers_are_added_again_and_again() -> anyhow::Result<()> {
     };
     let shrunk = tokio::time::timeout(DEADLINE, shrunk).await;
     shrunk.with_context(|| format!("{:?} of {most}", size(&proxy)))??;
-    // A reload that changes the names of backends builds all versions again.
+    // A reload that changes the names of backends rebuilds all versions.
     let backend = "[backend.more]\nserver.more = \"127.0.0.1:1\"\n";
     proxy.configure(&config(STEPS[4], backend, &www))?;
     proxy.ctl(&["reload"]).await?;

@@ -1,4 +1,4 @@
-//! HTTP/2 with clients and with servers.
+//! HTTP/2 with clients and servers.
 
 mod servers;
 mod websockets;
@@ -53,7 +53,7 @@ pub(crate) async fn run(mut command: Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Starts an origin that responds with the head of each request, and its trailers.
+/// Starts an origin that responds with the head and the trailers of each request.
 async fn mirror() -> anyhow::Result<Origin> {
     Origin::scripted(|mut wire, _| async move {
         while let Ok(request) = wire.request().await {
@@ -105,8 +105,8 @@ async fn the_manual_has_every_rule_that_is_tested() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Starts an origin that serves a large body at `/big`, stops reading at `/stalled`, and serves
-/// small bodies elsewhere.
+/// Starts an origin that serves a large body at `/big` and small bodies elsewhere. At `/stalled` it
+/// stops reading.
 async fn patient() -> anyhow::Result<Origin> {
     Origin::scripted(|mut wire, _| async move {
         loop {
@@ -269,8 +269,8 @@ async fn a_client_that_resets_a_stream_cancels_it_at_the_server() -> anyhow::Res
     Ok(())
 }
 
-/// A body can end after the response: clients may send its end in a separate frame, and some fail
-/// if the stream was reset before that.
+/// A request body can end after the response. Clients may send its end in a separate frame, and
+/// some of them fail if the stream is reset before they can send that frame.
 #[tokio::test]
 async fn a_body_may_end_after_the_response() -> anyhow::Result<()> {
     let www = Origin::with_name("www").await?;
@@ -286,7 +286,8 @@ async fn a_body_may_end_after_the_response() -> anyhow::Result<()> {
     while let Some(piece) = timeout(DEADLINE, body.data()).await? {
         piece?;
     }
-    // This response arrives after everything that the proxy has sent on the first stream.
+    // When this response has arrived, so has everything that the proxy has sent on the first
+    // stream, such as a reset.
     assert_eq!(client.get("/").await?.0, 200);
     stream.send_data(Bytes::new(), true)?;
     Ok(())
@@ -350,7 +351,7 @@ async fn a_stop_loses_no_request() -> anyhow::Result<()> {
     let (response, _) = client.ready().await?.send_request(request, true)?;
     timeout(DEADLINE, there.notified()).await?;
     proxy.signal(Signal::SIGTERM)?;
-    // The proxy sends GOAWAY, and accepts no further request.
+    // The proxy sends GOAWAY, and accepts no further requests.
     let error = timeout(DEADLINE, async {
         loop {
             match client.clone().ready().await {

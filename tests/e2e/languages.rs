@@ -1,5 +1,5 @@
-//! Plugins in every language, with the real toolchains: the book's commands exactly as printed, and
-//! the policy of `host-suffix` in each language.
+//! Plugins in every language, built with the real toolchains: the book's commands exactly as
+//! printed, and the policy of `host-suffix` in each language.
 
 mod book;
 mod examples;

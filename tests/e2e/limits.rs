@@ -1,4 +1,4 @@
-//! Use of the machine's resources: connections, descriptors, privileges, addresses.
+//! Limits on the machine's resources: connections, descriptors, privileges and addresses.
 
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -19,10 +19,10 @@ use crate::tunnels::{config, echo, open, passes};
 
 const REQUEST: &str = "GET / HTTP/1.1\r\nHost: www.test.tld\r\n\r\n";
 
-/// Long enough for a response that must not come.
+/// Time after which a client counts as waiting for its response.
 const NO_RESPONSE_WAIT: Duration = Duration::from_millis(400);
 
-/// Sends a request, and checks that it waits.
+/// Sends a request, and checks that no response comes yet.
 async fn wait_in_line(proxy: SocketAddr) -> anyhow::Result<Wire> {
     let mut client = Wire::connect(proxy).await?.with_deadline(NO_RESPONSE_WAIT);
     client.send(REQUEST).await?;
@@ -43,18 +43,18 @@ async fn at_the_limit_clients_wait_until_others_end() -> anyhow::Result<()> {
             assert_eq!(client.exchange(REQUEST).await?.body, b"www");
             served.push(client);
         }
-        // Enough clients that both workers have some waiting.
+        // There are enough clients for some to wait on each worker.
         let mut waiting = Vec::new();
         for _ in 0..4 {
             waiting.push(wait_in_line(proxy.address()).await?);
         }
-        // Clients that are already served are still served.
+        // Clients that were already accepted are still served.
         for client in &mut served {
             assert_eq!(client.exchange(REQUEST).await?.body, b"www");
         }
         drop(served);
-        // Each client leaves as soon as it has its response; otherwise the next could wait forever.
-        // The kernel decides the order in which they are served.
+        // Each client disconnects as soon as it has its response; otherwise the next could wait
+        // forever. The kernel decides the order in which they are served.
         let mut answers = tokio::task::JoinSet::new();
         for mut client in waiting {
             answers.spawn(async move { client.response("GET").await.map(|answer| answer.body) });
@@ -101,7 +101,7 @@ async fn the_limit_holds_over_all_frontends() -> anyhow::Result<()> {
 }
 
 /// A client that was refused, or whose response came early, releases its slot at once, although the
-/// proxy still reads from it.
+/// proxy continues to read from it.
 #[tokio::test]
 async fn a_refused_client_returns_its_slot_at_once() -> anyhow::Result<()> {
     let origin = Origin::scripted(|mut wire, _| async move {
@@ -130,7 +130,7 @@ async fn a_refused_client_returns_its_slot_at_once() -> anyhow::Result<()> {
     ] {
         let mut refused = Wire::connect(proxy.address()).await?;
         refused.send(request).await?;
-        // This client is accepted once the first client's slot is free.
+        // The next client is accepted once the first client's slot is free.
         let mut next = Wire::connect(proxy.address()).await?;
         next.send(REQUEST).await?;
         let response = refused.response("GET").await?;
@@ -144,8 +144,7 @@ async fn a_refused_client_returns_its_slot_at_once() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the command `pointsman` with a hard limit of descriptors, which root cannot raise
-/// either.
+/// Returns the command `pointsman` with a hard limit on descriptors, which even root cannot raise.
 fn with_few_descriptors(limit: usize) -> anyhow::Result<Command> {
     let binary = pointsman()?.get_program().to_owned();
     let mut command = if Uid::effective().is_root() {
@@ -174,7 +173,7 @@ async fn too_few_descriptors_are_an_error_with_both_numbers() -> anyhow::Result<
     let directory = tempfile::tempdir()?;
     for (top, numbers) in [
         ("max_connections = 4096\nworkers = 2", ["4096", "500"]),
-        // 160 for the process, and 87 for each worker with its socket.
+        // 160 descriptors for the process, and 87 for each worker including its socket.
         ("workers = 16", ["1552", "500"]),
         ("max_connections = 1\nworkers = 16", ["1552", "500"]),
     ] {
@@ -189,8 +188,8 @@ async fn too_few_descriptors_are_an_error_with_both_numbers() -> anyhow::Result<
     Ok(())
 }
 
-/// With as many workers and addresses as the descriptors allow, all connections within the limit
-/// can be open, and the sockets can still be passed on.
+/// With the maximum number of workers and addresses that the descriptors allow, all connections
+/// within the limit can be open, and the sockets can still be passed on.
 #[tokio::test]
 async fn as_many_descriptors_are_reserved_as_are_used() -> anyhow::Result<()> {
     let origin = Origin::with_name("www").await?;
@@ -202,8 +201,8 @@ async fn as_many_descriptors_are_reserved_as_are_used() -> anyhow::Result<()> {
     let config = config(top, "", "", origin.address());
     let config = config.replace("\"127.0.0.1:0\"", &format!("[{binds}]"));
     let directory = tempfile::tempdir()?;
-    // 160 for the process, 84 for each worker, three for the socket of each worker and address, two
-    // for each of 50 connections.
+    // 160 descriptors for the process, 84 for each worker, three for each worker's socket at each
+    // address, and two for each of 50 connections.
     let limit = 160 + 8 * (84 + 16 * 3) + 100;
     let command = with_few_descriptors(limit)?;
     let proxy = Proxy::pointsman_by(command, directory, &config).await?;
@@ -218,12 +217,13 @@ async fn as_many_descriptors_are_reserved_as_are_used() -> anyhow::Result<()> {
         clients.push(client);
     }
     let in_use = open(proxy.id().into())?;
-    // No more descriptors are in use than reserved, and few remain except those for lingering
-    // connections and pipes.
+    // The connections use no more descriptors than are reserved for them, and an upgrade still has
+    // one for each socket.
     assert!(in_use <= at_rest + 100, "{in_use}, {at_rest} at rest");
     assert!(in_use + 8 * 16 <= limit, "{in_use} of {limit}");
     proxy.ctl(&["upgrade"]).await?;
-    // One more address would need more descriptors in each worker than the limit allows.
+    // One more address would need more descriptors than the limit allows, because every worker has
+    // a socket for each address.
     proxy.configure(&config.replacen(
         "[\"127.0.0.1:0\"",
         "[\"127.0.0.1:0\", \"127.0.0.17:0\"",
@@ -250,7 +250,8 @@ async fn without_a_limit_there_are_as_many_as_descriptors_allow() -> anyhow::Res
         .context("no number")?
         .parse()?;
     assert!((1..=150).contains(&allowed), "{line}");
-    // All connections are open at once, each with a connection to the server.
+    // All connections are open at once, each with a connection to the server, and the next client
+    // waits.
     let mut clients = Vec::new();
     for _ in 0..allowed {
         let mut client = Wire::connect(proxy.address()).await?;
@@ -260,8 +261,8 @@ async fn without_a_limit_there_are_as_many_as_descriptors_allow() -> anyhow::Res
     wait_in_line(proxy.address()).await.map(|_| ())
 }
 
-/// Accepting continues after descriptors ran out. The test lowers the limit of the running process,
-/// because nothing else leads to this state.
+/// The proxy accepts connections again after it ran out of descriptors. The test lowers the limit
+/// of the running process, because there is no other way to reach this state.
 #[tokio::test]
 async fn accepting_goes_on_after_descriptors_ran_out() -> anyhow::Result<()> {
     let origin = Origin::with_name("www").await?;
@@ -303,8 +304,8 @@ async fn unknown_users_and_groups_are_errors() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The proxy binds its sockets before it drops root's privileges. For any other user, naming
-/// another user is an error.
+/// The proxy binds its sockets before it drops root's privileges. If another user starts it, a
+/// different `user` in the configuration is an error.
 #[tokio::test]
 async fn the_sockets_are_bound_before_rights_are_given_up() -> anyhow::Result<()> {
     let origin = Origin::with_name("www").await?;
@@ -323,7 +324,8 @@ async fn the_sockets_are_bound_before_rights_are_given_up() -> anyhow::Result<()
         assert_eq!(refusal.code, Some(1), "{}", refusal.log);
         return Ok(());
     }
-    // A free port that only root can bind. The kernel never assigns these by itself.
+    // A free port that only root can bind. The kernel never assigns ports of this range
+    // automatically.
     let port = (512..1024)
         .rev()
         .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
@@ -333,7 +335,7 @@ async fn the_sockets_are_bound_before_rights_are_given_up() -> anyhow::Result<()
     let mut command = Command::new("setpriv");
     command.args(["--groups", "0,1,2"]).arg(binary);
     let directory = tempfile::tempdir()?;
-    // `nobody` reads the configuration from now on.
+    // After startup, `nobody` reads the configuration.
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
     let proxy = Proxy::pointsman_by(command, directory, &config).await?;
     assert_eq!(proxy.address().port(), port);
@@ -358,8 +360,8 @@ async fn the_sockets_are_bound_before_rights_are_given_up() -> anyhow::Result<()
         assert_eq!(numbers("Uid:"), [user.as_str(); 4], "{status}");
         assert_eq!(numbers("Gid:"), [group.as_str(); 4], "{status}");
         assert_eq!(numbers("Groups:"), [group.as_str()], "{status}");
-        // The main thread can bind ports below 1024, for a reload. So can the thread that waits for
-        // changes to files, which may not have its name yet. Threads that serve clients cannot.
+        // The main thread can still bind ports below 1024 for a reload. So can the thread that
+        // watches files, which may not have its name yet. Threads that serve clients cannot.
         let is_main = numbers("Pid:") == [proxy.id().to_string()];
         let name = numbers("Name:").concat();
         if is_main {
@@ -379,7 +381,7 @@ async fn every_kind_of_address_is_served() -> anyhow::Result<()> {
     let directory = tempfile::tempdir()?;
     let unix = directory.path().join("p.sock");
     let port = ReservedPort::new()?;
-    // The wildcard addresses of IPv4 and IPv6 are two sockets, which can have the same port.
+    // The wildcard addresses of IPv4 and IPv6 are separate sockets, which can have the same port.
     let binds = format!(
         "bind = [\"127.0.0.1:0\", \"[::1]:0\", \"*:{port}\", \"[::]:{port}\", \"unix:{}\"]",
         unix.display(),
@@ -442,13 +444,13 @@ async fn a_unix_socket_is_replaced_where_nobody_listens() -> anyhow::Result<()> 
     let path = directory.path().join("p.sock");
     let config = config("", "", "", origin.address())
         .replace("127.0.0.1:0", &format!("unix:{}", path.display()));
-    // The socket of a process that has ended.
+    // Leaves the socket file of a process that has ended.
     drop(std::os::unix::net::UnixListener::bind(&path)?);
     assert!(fs::metadata(&path)?.file_type().is_socket());
     let proxy = Proxy::pointsman_in(tempfile::tempdir()?, &config).await?;
     assert_answers(&path).await?;
 
-    // In use by another proxy: the file is left alone.
+    // Another proxy listens on the socket, so its file is not replaced.
     let refusal = Proxy::refused(&config).await?;
     assert_eq!(refusal.code, Some(1), "{}", refusal.log);
     assert!(refusal.log.contains("in use"), "{}", refusal.log);

@@ -1,4 +1,5 @@
-//! The log of a whole process: causes of failures, lines from plugins, and an output that stalls.
+//! The log of a whole process: causes of failures, log lines from plugins, and an output that
+//! stalls.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -14,7 +15,7 @@ use crate::swaps::{config, directory, status};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: www.test.tld\r\n\r\n";
 
-/// Returns the access log record of one request to these servers.
+/// Returns the access log record of a request that cannot reach any server of this setup.
 async fn record(setup: &Setup) -> anyhow::Result<String> {
     let proxy = setup.start().await?;
     let mut client = Wire::connect(proxy.address()).await?;
@@ -24,7 +25,7 @@ async fn record(setup: &Setup) -> anyhow::Result<String> {
 
 #[tokio::test]
 async fn causes_of_failed_connections_are_distinguished() -> anyhow::Result<()> {
-    // Bound, but not listening.
+    // This port is bound, but nothing listens on it.
     let closed = ReservedPort::new()?;
     let hole = BlackHole::new().await?;
     let check = async |servers: &[SocketAddr], end: &str, reasons: &[&str]| {
@@ -86,7 +87,7 @@ async fn a_truncated_body_is_distinguished_from_an_invalid_one() -> anyhow::Resu
         assert_eq!(log_field(&line, " end"), Some(end), "{line}");
     }
     let origin = Origin::scripted(async |mut wire, _| {
-        // The request is never complete.
+        // The request is never complete, so the origin does not respond.
         wire.rest().await?;
         Ok(())
     })
@@ -104,8 +105,8 @@ async fn a_truncated_body_is_distinguished_from_an_invalid_one() -> anyhow::Resu
     Ok(())
 }
 
-/// Passes the log on until the proxy serves, and then reads nothing until something is written to
-/// the pipe `GATE`.
+/// A shell script that passes the log on until the proxy serves. Then it stops reading until
+/// something is written to the pipe `GATE`.
 const STALL: &str = r#"
 "$0" "$@" 2>&1 >/dev/null | {
     while [ "$listens$answers" != yesyes ] && read -r line; do
@@ -150,7 +151,8 @@ async fn a_log_that_stalls_holds_up_no_request() -> anyhow::Result<()> {
     let after = Metrics::of(&proxy).await?;
     let lost = |metrics: &Metrics| metrics.count("pointsman_log_lines_lost_total", &[]);
     assert!(lost(&after)? > 0);
-    // Memory for the queue, for a batch that is being written, and for the requests themselves.
+    // The memory is for the queue, for the batch that is being written, and for the requests
+    // themselves.
     let memory = |metrics: &Metrics| metrics.sum("process_resident_memory_bytes", &[]);
     let grown = memory(&after) - memory(&before);
     assert!(grown < 32.0 * 1024.0 * 1024.0, "{grown}");
@@ -181,7 +183,7 @@ async fn a_log_that_stalls_holds_up_no_request() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The limit of 100 log lines per second applies to each version, whatever the isolation.
+/// The limit of 100 log lines per second applies to each version, with either kind of isolation.
 #[tokio::test]
 async fn lines_of_a_plugin_are_bounded_for_each_version() -> anyhow::Result<()> {
     const REQUESTS: u64 = 20;

@@ -1,4 +1,4 @@
-//! Memory of stalled and idle connections, within bounds that even a debug build meets.
+//! Memory of stalled and idle connections. Even a debug build stays within these limits.
 
 use std::fs;
 use std::sync::Arc;
@@ -12,24 +12,25 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-/// More than all socket buffers on the path can hold.
+/// More bytes than all socket buffers on the path can hold.
 const LARGE: usize = 32 * 1024 * 1024;
 /// A transfer without progress for this long has stopped.
 const STALL_TIME: Duration = Duration::from_millis(500);
 /// Number of transfers that stall at once.
 const STALLED: usize = 200;
-/// Maximum memory of one stalled transfer, both sides together.
+/// Maximum memory of one stalled transfer, client side and server side together.
 const MAX_STALLED: usize = 64 * 1024;
 /// Number of connections that are idle at once.
 const IDLE: usize = 500;
-/// Maximum memory of one idle connection. Without optimization, its future alone takes some of it.
+/// Maximum memory of one idle connection. In a debug build, the connection's future alone takes a
+/// part of it.
 const MAX_IDLE: usize = 8 * 1024;
-/// Memory that may stay: the free buffers that a worker keeps, 32 of 16 KiB for each direction, the
-/// free end of its heap, which can reach 1 MiB before it is returned, and fragments of the heap. The
-/// stalled transfers take more.
+/// Memory that the proxy may keep after the transfers: free buffers of a worker (32 of 16 KiB for
+/// each direction), the free end of its heap (up to 1 MiB before it is returned), and fragments of
+/// the heap. The stalled transfers take more than that.
 const SLACK: usize = 7 * 512 * 1024;
 
-/// Returns the proxy's own memory in bytes, without the pages of its file.
+/// Returns the proxy's anonymous memory in bytes, which does not include the pages of its binary.
 fn memory(proxy: &Proxy) -> anyhow::Result<usize> {
     let text = fs::read_to_string(format!("/proc/{}/smaps_rollup", proxy.id()))?;
     let line = text.lines().find(|line| line.starts_with("Anonymous:"));
@@ -55,8 +56,8 @@ async fn at_most(proxy: &Proxy, limit: usize) -> anyhow::Result<()> {
     }
 }
 
-/// Starts the proxy and sends some requests, so that one-time allocations are done. Returns the
-/// proxy's memory, too.
+/// Starts the proxy and sends some requests, so that one-time allocations are done. Also returns
+/// the proxy's memory.
 async fn warmed(setup: Setup) -> anyhow::Result<(Proxy, usize)> {
     let proxy = setup.start().await?;
     for _ in 0..20 {
@@ -83,7 +84,7 @@ const STALLS: &[Stall] = &[
     Stall::Upload("Transfer-Encoding: chunked"),
 ];
 
-/// Sends a body with this framing, as far as the peer reads it.
+/// Sends a body with this framing until the peer stops reading.
 async fn flood(wire: &mut Wire, framing: &str) {
     let chunk = "4000\r\n".to_owned() + &"x".repeat(0x4000) + "\r\n";
     let sending = async {
@@ -95,7 +96,7 @@ async fn flood(wire: &mut Wire, framing: &str) {
         }
         Ok(())
     };
-    // The peer is not meant to read all of it.
+    // The peer does not read all of it, so this is expected to time out.
     let _ = timeout(STALL_TIME, sending).await;
 }
 
@@ -152,7 +153,7 @@ async fn stalled_transfers_hold_little_memory_and_return_it() -> anyhow::Result<
             }
             clients = floods.join_all().await;
         }
-        // On a busy machine some transfers still move.
+        // On a busy machine some transfers may still be moving, so this waits.
         let during = at_most(&proxy, before + STALLED * MAX_STALLED).await;
         during.with_context(|| format!("during {stall:?}"))?;
         drop(clients);
@@ -182,7 +183,7 @@ async fn idle_connections_hold_little_memory() -> anyhow::Result<()> {
         }
     })
     .await?;
-    // Connections that are idle after a request, and before their first.
+    // Connections are idle either after a request or before the first one.
     for asks in [true, false] {
         let (proxy, before) = warmed(Setup::before([origin.address()])).await?;
         let mut clients = Vec::new();
@@ -193,7 +194,7 @@ async fn idle_connections_hold_little_memory() -> anyhow::Result<()> {
             }
             clients.push(client);
         }
-        // All of them have been accepted when one more client has its response.
+        // Once one more client has its response, all of the connections have been accepted.
         Wire::connect(proxy.address()).await?.exchange(GET).await?;
         let during = at_most(&proxy, before + IDLE * MAX_IDLE).await;
         during.with_context(|| format!("asks: {asks}"))?;

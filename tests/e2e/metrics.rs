@@ -1,4 +1,4 @@
-//! Metrics: Prometheus can read them, and no counter decreases while the process lives.
+//! Metrics: Prometheus can parse them, and no counter decreases while the process runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,12 +17,12 @@ const MANUAL: &str = include_str!("../../docs/run/operating.md");
 /// The result of a scrape.
 pub(crate) struct Metrics {
     text: String,
-    /// Values by name and labels, as in the text.
+    /// Values by name and labels, as they are written in `text`.
     series: BTreeMap<String, f64>,
 }
 
 impl Metrics {
-    /// Scrapes a proxy whose configuration is from [`with_address`].
+    /// Scrapes a proxy that was started with a configuration from [`with_address`].
     pub(crate) async fn of(proxy: &Proxy) -> anyhow::Result<Self> {
         Self::accepted_by(proxy, "application/openmetrics-text").await
     }
@@ -33,7 +33,7 @@ impl Metrics {
         Self::at(address.parse()?, accept).await
     }
 
-    /// Scrapes the metrics in the format for a client with this `Accept`.
+    /// Scrapes the metrics in the format that this `Accept` selects.
     async fn at(address: SocketAddr, accept: &str) -> anyhow::Result<Self> {
         let mut client = Wire::connect(address).await?;
         let request =
@@ -60,7 +60,7 @@ impl Metrics {
         series.map(|(_, value)| value).sum()
     }
 
-    /// Returns the same sum as an integer.
+    /// Returns the same sum as [`Metrics::sum`], as an integer.
     pub(crate) fn count(&self, name: &str, labels: &[&str]) -> anyhow::Result<u64> {
         let sum = self.sum(name, labels).to_string();
         sum.parse().with_context(|| format!("{name}: {sum}"))
@@ -80,7 +80,7 @@ impl Metrics {
     }
 }
 
-/// Adds an address of the admin interface to a configuration from [`config`].
+/// Adds a TCP address for the admin interface to a configuration from [`config`].
 pub(crate) fn with_address(config: &str) -> String {
     let socket = "admin.socket = \"admin.sock\"";
     config.replace(
@@ -97,7 +97,7 @@ async fn prometheus_reads_what_the_manual_lists() -> anyhow::Result<()> {
     status(&proxy).await?;
     let metrics = Metrics::of(&proxy).await?;
     let families = parse("openmetrics", &metrics)?;
-    // Names of families do not end in `_total`, but those of counters in the manual do.
+    // The parser drops `_total` from the names of counters, but the manual has it.
     let found: BTreeSet<String> = families
         .lines()
         .map(|line| match line.split_once(' ') {
@@ -125,7 +125,8 @@ async fn prometheus_reads_what_the_manual_lists() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the families that Prometheus's own parser of this format finds, with their types.
+/// Returns the metric families, with their types, that Prometheus's own parser of this format
+/// finds.
 fn parse(format: &str, metrics: &Metrics) -> anyhow::Result<String> {
     let mut parser = Command::new(python()?)
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/metrics.py"))
@@ -153,7 +154,7 @@ async fn a_histogram_has_every_call() -> anyhow::Result<()> {
     let keys = "router.on_fault = \"default-backend\"\nrouter.max_faults = 1000";
     let config = with_address(&config("error", keys, &www));
     let proxy = Proxy::pointsman_in(directory()?, &config).await?;
-    // An error is never cached.
+    // Each request calls the plugin, because an error is never cached.
     for _ in 0..5 {
         assert_eq!(status(&proxy).await?, 200);
     }
@@ -182,7 +183,7 @@ async fn a_histogram_has_every_call() -> anyhow::Result<()> {
     let calls = metrics.count("pointsman_decision_seconds_count", &frontend)?;
     assert_eq!(calls, 5);
     let sum = metrics.sum("pointsman_decision_seconds_sum", &frontend);
-    // The sum is at most what the upper bounds of the buckets allow.
+    // The sum is at most the sum of the calls' upper bounds, taken from their buckets.
     let calls =
         |index: usize| buckets[index].1 - index.checked_sub(1).map_or(0.0, |one| buckets[one].1);
     let most: f64 = (0..15)
@@ -218,7 +219,7 @@ async fn no_counter_falls_or_ends() -> anyhow::Result<()> {
         anyhow::Ok(())
     };
     check().await?;
-    // More versions than are kept.
+    // The proxy keeps fewer versions than this.
     for number in 0..7 {
         put(&path, &number.to_string())?;
         proxy.ctl(&["swap", "http-in", "next.wasm"]).await?;
@@ -226,7 +227,8 @@ async fn no_counter_falls_or_ends() -> anyhow::Result<()> {
     }
     proxy.ctl(&["rollback", "http-in"]).await?;
     check().await?;
-    // The server gets another address, then the name is gone; a frontend comes and goes.
+    // First the server gets another address, and a frontend is added. Then the server has another
+    // name, and the frontend is removed. Last, the initial configuration returns.
     let extra = "\n[frontend.extra]\nbind = \"127.0.0.1:0\"\ndefault_backend = \"www\"\n";
     let (one, two) = (www.address().to_string(), other.address().to_string());
     for config in [
@@ -247,7 +249,7 @@ async fn no_counter_falls_or_ends() -> anyhow::Result<()> {
     for (name, label) in all {
         assert_eq!(before.count(name, &[label])?, asked, "{name}");
     }
-    // There is one series for each name, however many versions there were.
+    // Each combination of labels has one series, however many versions there have been.
     let decisions = before
         .series
         .keys()

@@ -1,11 +1,11 @@
-//! The origin of requests: servers, plugins and the log agree on who the client is.
+//! The origin of requests: servers, plugins and the log agree on the client's identity.
 
 use anyhow::Context as _;
 use pointsman_tests::{Head, Origin, Proxy, Setup, Wire, log_field, pointsman};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
-/// Fields by which servers of various kinds recognize clients.
+/// Fields by which various servers identify clients.
 const CLAIMS: &[&str] = &[
     "CF-Connecting-IP",
     "Client-Cert",
@@ -43,7 +43,8 @@ fn last(origin: &Origin) -> anyhow::Result<Head> {
     Ok(origin.requests().pop().context("a request")?.head)
 }
 
-/// A stranger cannot claim an origin: the server gets none of its claims, in any spelling.
+/// A stranger cannot claim another origin: the server receives none of the stranger's claims, in
+/// any spelling.
 #[tokio::test]
 async fn an_untrusted_client_cannot_set_its_origin() -> anyhow::Result<()> {
     let origin = Origin::with_name("www").await?;
@@ -69,8 +70,8 @@ async fn an_untrusted_client_cannot_set_its_origin() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Behind a trusted proxy, servers, plugins and the log agree on the client. It connects to the
-/// first proxy, which the second one trusts.
+/// Behind a trusted proxy, servers, plugins and the log agree on the client. The client connects to
+/// the trusted proxy.
 #[tokio::test]
 async fn behind_a_trusted_proxy_everything_agrees() -> anyhow::Result<()> {
     let origin = Origin::with_name("www").await?;
@@ -80,7 +81,7 @@ async fn behind_a_trusted_proxy_everything_agrees() -> anyhow::Result<()> {
         .frontend(LISTED);
     let inner = inner.start().await?;
 
-    // A trusted peer's own fields are enough.
+    // Fields of a trusted peer determine the client's address and scheme.
     let allowed = [
         "X-Forwarded-For: 6.6.6.6, 192.0.2.7, 10.0.0.1",
         "X-Forwarded-Proto: https",
@@ -102,8 +103,8 @@ async fn behind_a_trusted_proxy_everything_agrees() -> anyhow::Result<()> {
         ("X_Forwarded_For: 192.0.2.7", 403),
         ("Forwarded: for=\"192.0.2.7:80\";proto=https", 200),
         ("Forwarded: for=192.0.2.7, for=198.51.100.1", 403),
-        // Proxies strip a field that Connection names, and a careless one must not lose its own
-        // this way.
+        // Proxies remove a field that Connection names. A careless peer must not make this proxy
+        // lose its own field that way.
         (
             "X-Forwarded-For: 198.51.100.1\r\nConnection: X-Forwarded-For",
             403,
@@ -112,13 +113,14 @@ async fn behind_a_trusted_proxy_everything_agrees() -> anyhow::Result<()> {
         assert_eq!(status(&inner, &[line]).await?, expected, "{line}");
     }
 
-    // Through another Pointsman, which does not trust its own clients.
+    // A Pointsman in front of this one does not trust its own clients, so their claims have no
+    // effect.
     let outer = Setup::before([inner.address()]).start().await?;
     for name in CLAIMS {
         let claim = format!("{name}: 192.0.2.7");
         assert_eq!(status(&outer, &[&claim]).await?, 403, "{claim}");
     }
-    // A stranger cannot connect directly, either.
+    // A stranger that connects directly cannot claim an address either.
     let strict = Setup::before([origin.address()]).frontend(LISTED);
     assert_eq!(status(&strict.start().await?, &allowed).await?, 403);
     Ok(())
@@ -160,7 +162,7 @@ async fn peers_of_unix_sockets() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `pointsman route` treats the fields as a frontend does.
+/// `pointsman route` evaluates the client's fields as a frontend does.
 #[test]
 fn the_route_command_has_the_same_client() -> anyhow::Result<()> {
     let directory = tempfile::tempdir()?;

@@ -1,5 +1,5 @@
-//! The backend for each form of Host and target: every row that the project promises, as raw bytes,
-//! for Pointsman and for `HAProxy`.
+//! The backend for each form of Host and target. The tests send every row of the table that the
+//! project promises, as raw bytes, to Pointsman and to `HAProxy`.
 
 use std::process::Command;
 
@@ -40,18 +40,18 @@ const fn all(request: &'static str, everywhere: Outcome) -> Row {
 
 const TABLE: &[Row] = &[
     all("GET / HTTP/1.1\r\nHost: io.test.tld\r\n\r\n", Node),
-    // `-i`: ASCII case is folded.
+    // `-i` in the HAProxy rule: the case of ASCII letters is ignored.
     all("GET / HTTP/1.1\r\nHost: IO.TEST.TLD\r\n\r\n", Node),
     all("GET / HTTP/1.1\r\nHost: foo.io.test.tld\r\n\r\n", Node),
-    // The suffix matches text; it need not start at a label.
+    // The suffix is compared as text, so it can start in the middle of a label.
     all("GET / HTTP/1.1\r\nHost: evilio.test.tld\r\n\r\n", Node),
     all("GET / HTTP/1.1\r\nHost: other.tld\r\n\r\n", Www),
     all("GET / HTTP/1.1\r\nHost: io.test.tld.evil.com\r\n\r\n", Www),
-    // The port is part of the value.
+    // The port is part of the value, so the value does not end with the suffix.
     all("GET / HTTP/1.1\r\nHost: io.test.tld:8080\r\n\r\n", Www),
     all("GET / HTTP/1.1\r\nHost: io.test.tld:\r\n\r\n", Www),
     all("GET / HTTP/1.1\r\nHost: io.test.tld.\r\n\r\n", Www),
-    // Optional blanks are not part of a value.
+    // Blanks around a value are not part of it.
     all("GET / HTTP/1.1\r\nHost: io.test.tld \t \r\n\r\n", Node),
     all("GET / HTTP/1.1\r\nHost:io.test.tld\r\n\r\n", Node),
     all("GET / HTTP/1.1\r\nHost: \t io.test.tld\r\n\r\n", Node),
@@ -87,7 +87,7 @@ const TABLE: &[Row] = &[
         Refused,
         Refused,
     ),
-    // More than one Host line: MUST be 400 (RFC 9112, section 3.2).
+    // More than one Host line: the response MUST be a 400 (RFC 9112, section 3.2).
     all(
         "GET / HTTP/1.1\r\nHost: io.test.tld\r\nHost: other.tld\r\n\r\n",
         Refused,
@@ -100,7 +100,7 @@ const TABLE: &[Row] = &[
     ),
     all("GET / HTTP/1.0\r\n\r\n", Www),
     all("GET / HTTP/1.0\r\nHost: io.test.tld\r\n\r\n", Node),
-    // HTTP/1.1 without Host: MUST be 400 (RFC 9112, section 3.2).
+    // HTTP/1.1 without Host: the response MUST be a 400 (RFC 9112, section 3.2).
     row("GET / HTTP/1.1\r\n\r\n", Www, Www, Refused),
     row(
         "GET http://io.test.tld/ HTTP/1.1\r\n\r\n",
@@ -128,24 +128,24 @@ const TABLE: &[Row] = &[
         Refused,
         Www,
     ),
-    // The scheme's default port is dropped from the authority.
+    // The default port of the scheme is removed from the authority.
     all(
         "GET http://io.test.tld:80/ HTTP/1.1\r\nHost: io.test.tld\r\n\r\n",
         Node,
     ),
     all("GET / HTTP/1.1\r\nHost: [::1]\r\n\r\n", Www),
-    // A reg-name allows the underscore.
+    // A reg-name can contain underscores.
     all("GET / HTTP/1.1\r\nHost: x_y.io.test.tld\r\n\r\n", Node),
-    // Folded over two lines (RFC 9112, section 5.2).
+    // A value that is folded over two lines (RFC 9112, section 5.2).
     row(
         "GET / HTTP/1.1\r\nHost:\r\n io.test.tld\r\n\r\n",
         Node,
         Node,
         Refused,
     ),
-    // A blank before the colon: MUST be 400 (RFC 9112, section 5.1).
+    // A blank before the colon: the response MUST be a 400 (RFC 9112, section 5.1).
     all("GET / HTTP/1.1\r\nHost : io.test.tld\r\n\r\n", Refused),
-    // Bare LF line ends: MAY (RFC 9112, section 2.2).
+    // Lines that end with a bare LF: a recipient MAY accept them (RFC 9112, section 2.2).
     all("GET / HTTP/1.1\nHost: io.test.tld\n\n", Node),
 ];
 
@@ -198,7 +198,7 @@ async fn haproxy_goes_where_the_table_says() -> anyhow::Result<()> {
         let seen = outcome(proxy.address(), row.request.as_bytes())
             .await
             .with_context(|| format!("{:?}", row.request))?;
-        // Releases between the two in the table behave like one or the other.
+        // Releases between 2.6 and 3.4 behave like one or the other.
         let expected = seen == row.haproxy_2 || !is_2 && seen == row.haproxy_3;
         assert!(expected, "{:?}: saw {seen:?}", row.request);
     }

@@ -1,4 +1,4 @@
-//! A new configuration, while requests and tunnels continue.
+//! Reloads of the configuration while requests and tunnels continue.
 
 use anyhow::{Context as _, ensure};
 use nix::sys::signal::Signal;
@@ -18,14 +18,14 @@ async fn a_new_configuration_takes_over() -> anyhow::Result<()> {
     let mut kept = Wire::connect(proxy.address()).await?;
     assert_eq!(kept.exchange(GET).await?.body, b"www");
 
-    // Another backend, and another frontend.
+    // The new configuration changes the backend's server and adds a frontend.
     let more = config("harmless", "", &www)
         .replace(&www.address().to_string(), &other.address().to_string())
         + "\n[frontend.more]\nbind = \"127.0.0.1:0\"\ndefault_backend = \"www\"\n";
     proxy.configure(&more)?;
     proxy.signal(Signal::SIGHUP)?;
     proxy.line_with("configuration in force").await?;
-    // The next request of an open connection follows the new configuration; the tunnel stays with
+    // The next request on an open connection follows the new configuration; the tunnel stays with
     // its server.
     assert_eq!(kept.exchange(GET).await?.body, b"other");
     passes(&mut tunnel).await?;
@@ -46,7 +46,7 @@ async fn a_new_configuration_takes_over() -> anyhow::Result<()> {
         (&1.into(), &1.into())
     );
 
-    // An address in use changes nothing either, and the reason is reported.
+    // A reload that needs an address in use changes nothing either, and reports the reason.
     let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
     let bind = format!("bind = \"{}\"", taken.local_addr()?);
     let elsewhere = more.replacen(
@@ -71,15 +71,15 @@ async fn a_new_configuration_takes_over() -> anyhow::Result<()> {
     passes(&mut tunnel).await
 }
 
-/// When an address moves to another frontend, its sockets move with it, with the clients that wait
-/// in their queues.
+/// When an address moves to another frontend, its sockets move with it, including the clients in
+/// their accept queues.
 #[tokio::test]
 async fn an_address_moves_to_another_frontend() -> anyhow::Result<()> {
     let (one, two) = (
         Origin::with_name("one").await?,
         Origin::with_name("two").await?,
     );
-    // The frontends have other names in each turn.
+    // The names of the frontends are different in each turn.
     let config = |turn: usize, frontends: [(&str, &str); 2]| {
         let [one, two] = [&one, &two].map(|origin| origin.address().to_string());
         let frontend = |(backend, bind): (&str, &str)| {
@@ -165,8 +165,8 @@ async fn holding() -> anyhow::Result<(watch::Sender<bool>, Origin)> {
     Ok((release, origin.await?))
 }
 
-/// Waits until the backend `www` has `active` requests in progress, and `queued` requests that
-/// wait.
+/// Waits until the backend `www` has `active` requests in progress and `queued` requests in its
+/// queue.
 async fn load_of_www(proxy: &Proxy, active: u64, queued: u64) -> anyhow::Result<()> {
     let reached = async {
         loop {
@@ -201,8 +201,8 @@ async fn slots_queues_and_counters_outlive_a_reload() -> anyhow::Result<()> {
         client.send(GET).await?;
         clients.push(client);
         load_of_www(&proxy, 1, queued).await?;
-        // The request in progress keeps its slot, and waiting requests keep their places in the
-        // queue.
+        // A reload does not affect the slot of the request in progress or the order of waiting
+        // requests.
         proxy.configure(&config(&format!("2{queued}s")))?;
         proxy.ctl(&["reload"]).await?;
         load_of_www(&proxy, 1, queued).await?;
@@ -232,7 +232,7 @@ async fn slots_queues_and_counters_outlive_a_reload() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A reload reports the keys that need a restart, and applies the rest.
+/// A reload reports the changed keys that need a restart, and applies the rest.
 #[tokio::test]
 async fn keys_that_take_a_restart_are_named() -> anyhow::Result<()> {
     let (www, proxy) = start("harmless", "").await?;
@@ -268,7 +268,8 @@ async fn pointsman_workers(proxy: &Proxy) -> anyhow::Result<u64> {
     status["workers"].as_u64().context("no number of workers")
 }
 
-/// Plugins see a backend's usable servers, with or without a free slot, and its load.
+/// Plugins see the number of a backend's usable servers, which includes servers without a free
+/// slot, and the backend's load.
 #[tokio::test]
 async fn servers_are_usable_with_or_without_a_free_slot() -> anyhow::Result<()> {
     let (release, www) = holding().await?;

@@ -1,5 +1,5 @@
-//! The server that a request goes to, and requests that are sent again: never if a server could have
-//! acted on them.
+//! The choice of a server for a request, and requests that are sent again: by default, never if a
+//! server could have acted on them.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -29,7 +29,8 @@ async fn servers_take_turns_in_their_order() -> anyhow::Result<()> {
         seen += &String::from_utf8(client.exchange(GET).await?.body)?;
     }
     assert_eq!(seen, "abcabcabc");
-    // Each server was dialed once: its connection waits for its next turn.
+    // The proxy connected to each server once; the connection stays in the pool until the server's
+    // next turn.
     for origin in &origins {
         assert_eq!(origin.connections(), 1);
     }
@@ -46,7 +47,7 @@ async fn a_refused_connection_goes_on_to_the_next_server() -> anyhow::Result<()>
     for _ in 0..6 {
         assert_eq!(client.exchange(GET).await?.body, b"www");
     }
-    // A body does not prevent this, because none of it was sent.
+    // A request with a body is also sent to the next server, because none of the body was sent.
     let upload = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
     for _ in 0..6 {
         assert_eq!(client.exchange(upload).await?.body, b"www");
@@ -58,7 +59,7 @@ async fn a_refused_connection_goes_on_to_the_next_server() -> anyhow::Result<()>
 
 #[tokio::test]
 async fn a_refused_address_goes_on_to_the_next_of_the_name() -> anyhow::Result<()> {
-    // Loopback addresses that no other test uses. Only one of them has a server.
+    // Loopback addresses that no other test uses. A server listens on only one of them.
     let hosts = [1, 2, 3].map(|last| Ipv4Addr::new(127, 0, 72, last));
     let origin = Origin::answering_at((hosts[1], 0).into(), OK).await?;
     let dns = hosts.map(|host| Record::address("www.test.tld", host, 60));
@@ -90,14 +91,15 @@ async fn no_server_is_503_and_the_client_may_go_on() -> anyhow::Result<()> {
     for _ in 0..3 {
         assert_eq!(client.exchange(GET).await?.head.status()?, 503);
     }
-    // A body that no server reads must not become the next request.
+    // The proxy must not parse a body that no server reads as the next request.
     let upload = format!(
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{GET}",
         GET.len()
     );
     client.send(upload).await?;
     assert_eq!(client.response("POST").await?.head.status()?, 503);
-    // The proxy can close the connection, or read on after the body. Both are right.
+    // The proxy can either close the connection, or continue to read after the body. Both are
+    // correct.
     if client.send(GET).await.is_ok()
         && let Ok(next) = client.response("GET").await
     {
@@ -155,18 +157,19 @@ async fn a_server_that_comes_back_is_used_again() -> anyhow::Result<()> {
         assert_eq!(client.exchange(GET).await?.body, b"ok");
         assert_eq!(client.exchange(GET).await?.body, b"ok");
         assert_eq!(origin.connections(), 1);
-        // Its connections are closed with it, including the idle one.
+        // Stopping the server closes its connections, including the idle one.
         origin.stop().await;
     }
     Ok(())
 }
 
-/// An idle connection that its server has closed is not used, whatever the method.
+/// The proxy does not use an idle connection that its server has closed, whatever the method.
 #[tokio::test]
 async fn a_connection_closed_while_idle_is_not_used() -> anyhow::Result<()> {
     let origin = Origin::scripted(|mut wire, _| async move {
         wire.request().await?;
-        // Without `Connection: close`, the proxy keeps the connection; then it ends.
+        // Without `Connection: close`, the proxy pools the connection. Then the script returns, and
+        // the connection closes.
         wire.send(OK).await
     })
     .await?;
@@ -183,17 +186,18 @@ async fn a_connection_closed_while_idle_is_not_used() -> anyhow::Result<()> {
 
 // Requests that are sent again, and those that are not
 
-/// The part of each request in the table that follows the method.
+/// Rest of a request in the table, after the method.
 const EMPTY: &str = "/ HTTP/1.1\r\nHost: a\r\n\r\n";
 const NO_BYTES: &str = "/ HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
-/// Repeated fields, octets above ASCII, and a path that could be taken for a host.
+/// A request with repeated fields, octets above ASCII, and a path that could be mistaken for a
+/// host.
 const FIELDS: &str = "//a:80/b?c HTTP/1.1\r\nHost: a\r\nX-A: 1\r\nCookie: ä\r\nX-A: 2\r\n\r\n";
 const SIZED: &str = "/ HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
 const CHUNKED: &str =
     "/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
 
-/// A request is sent again only if it is safe to repeat, when a reused connection ends after the
-/// request without a byte of a response.
+/// A reused connection can end after a request without a byte of a response. The request is then
+/// sent again only if it is safe to repeat.
 #[tokio::test]
 async fn a_request_lost_on_a_used_connection() -> anyhow::Result<()> {
     let rows = [
@@ -210,7 +214,7 @@ async fn a_request_lost_on_a_used_connection() -> anyhow::Result<()> {
         ("BREW", EMPTY, 502),
         ("POST", SIZED, 502),
         ("POST", CHUNKED, 502),
-        // Idempotent, but the body is no longer available.
+        // The method is idempotent, but the body is no longer available.
         ("PUT", SIZED, 502),
         ("PUT", CHUNKED, 502),
     ];
@@ -223,7 +227,8 @@ async fn a_request_lost_on_a_used_connection() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The start of a response shows that the server acted on the request, so it is not sent again.
+/// The first bytes of a response show that the server has acted on the request, so the request is
+/// not sent again.
 #[tokio::test]
 async fn an_answer_cut_off_is_not_asked_for_again() -> anyhow::Result<()> {
     for start in [
@@ -236,8 +241,8 @@ async fn an_answer_cut_off_is_not_asked_for_again() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Sends a request over a used connection that ends after the request and `start`. Returns the
-/// client's status, and how often the same bytes of the request were sent.
+/// Sends a request over a reused connection, which ends after the server has received the request
+/// and sent `start`. Returns the client's status, and how often the request was sent.
 async fn lost(method: &str, rest: &str, start: &'static str) -> anyhow::Result<(u16, usize)> {
     let (seen, mut heads) = mpsc::unbounded_channel();
     let origin = Origin::scripted(move |mut wire, number| {
@@ -268,8 +273,8 @@ async fn lost(method: &str, rest: &str, start: &'static str) -> anyhow::Result<(
     Ok((response.head.status()?, heads.len()))
 }
 
-/// A request that can be repeated is sent again over another connection; any other is never
-/// written to a connection that was reset while it was idle.
+/// A connection that was reset while it was idle fails no request. A request that can be repeated
+/// is sent again over another connection; any other request is never written to such a connection.
 #[tokio::test]
 async fn a_connection_reset_while_idle_is_not_used() -> anyhow::Result<()> {
     let origin = Origin::scripted(|mut wire, _| async move {
@@ -296,7 +301,8 @@ async fn a_connection_reset_while_idle_is_not_used() -> anyhow::Result<()> {
             let request = format!("{method} {rest}5\r\n\r\nhello");
             let next = client.exchange(request).await?;
             assert_eq!(next.head.status()?, 200, "{method}");
-            // Both are in one write: the second is sent as soon as the first has its response.
+            // Both requests are in one write, so the proxy sends the second one right after the
+            // response to the first.
             let both = format!("GET /reset HTTP/1.1\r\nHost: a\r\n\r\nGET {EMPTY}");
             client.send(both).await?;
             for _ in 0..2 {
@@ -307,8 +313,8 @@ async fn a_connection_reset_while_idle_is_not_used() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A new connection that ends is a 502 without another attempt: a server that always does that is
-/// broken.
+/// If a new connection ends without a response, the client gets a 502 without another attempt: a
+/// server that always does this is broken.
 #[tokio::test]
 async fn a_new_connection_that_ends_is_502_at_once() -> anyhow::Result<()> {
     let origin =
@@ -324,12 +330,13 @@ async fn a_new_connection_that_ends_is_502_at_once() -> anyhow::Result<()> {
     origin.join().await
 }
 
-/// If every pooled connection is dead, a request needs only one more attempt.
+/// If every connection in the pool is dead, a request needs only one more attempt.
 #[tokio::test]
 async fn a_pool_of_dead_connections_costs_one_more_try() -> anyhow::Result<()> {
     let answered = Arc::new(Notify::new());
     let waiting = Arc::clone(&answered);
-    // The first four connections respond once, together, and end with their next request.
+    // The first four connections respond once, all at the same time, and end with their next
+    // request.
     let arrived = Arc::new(AtomicUsize::new(0));
     let origin = Origin::scripted(move |mut wire, number| {
         let (answered, arrived) = (Arc::clone(&waiting), Arc::clone(&arrived));

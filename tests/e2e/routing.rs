@@ -1,5 +1,5 @@
-//! The how-to's routing in the configurations of Pointsman and `HAProxy`, for every topic that
-//! compares the two.
+//! The how-to's routing in the configurations of Pointsman and `HAProxy`. All tests that compare
+//! the two use it.
 
 use std::net::SocketAddr;
 
@@ -16,9 +16,9 @@ pub(crate) enum Outcome {
     Refused,
 }
 
-/// Returns Pointsman's configuration, which matches that of [`haproxy`] line by line.
+/// Returns Pointsman's configuration, which corresponds line by line to that of [`haproxy`].
 ///
-/// `extra` goes to the top level: `user` and `group`, if the test can change to them.
+/// `extra` is added at the top level: `user` and `group`, if the test can change to them.
 pub(crate) fn pointsman(extra: &str, www: SocketAddr, node: SocketAddr) -> String {
     format!(
         r#"
@@ -49,8 +49,8 @@ server.node_test = "localhost:{node}"
     )
 }
 
-/// Returns the how-to's configuration, except for the port, and for `mode http`, which the how-to
-/// leaves to its distribution's defaults.
+/// Returns the how-to's configuration with two exceptions: the port, and `mode http`, which the
+/// how-to leaves to the defaults of its distribution.
 pub(crate) fn haproxy(global: &str, www: SocketAddr, node: SocketAddr) -> String {
     format!(
         "

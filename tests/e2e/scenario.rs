@@ -1,5 +1,6 @@
-//! The how-to with real parts: a page from Apache, pushes from Node's socket.io, Chromium in front.
-//! Between them is first Pointsman, then `HAProxy` with the configuration that it replaces.
+//! The how-to with real parts: Apache serves a page, Node's socket.io sends pushes, and Chromium is
+//! the client. The proxy between them is first Pointsman, then `HAProxy` with the configuration
+//! that Pointsman replaces.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -21,7 +22,7 @@ async fn pushes_reach_the_browser_through_pointsman() -> anyhow::Result<()> {
     let site = Site::start().await?;
     let config = site.config(as_root("user = \"haproxy\"\ngroup = \"haproxy\""));
     let directory = tempfile::tempdir()?;
-    // That user reads the configuration from now on.
+    // After startup, the user `haproxy` reads the configuration.
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
     let proxy = Proxy::pointsman_in(directory, &config).await?;
     let hello = site.check(&proxy).await?;
@@ -43,8 +44,8 @@ async fn pushes_reach_the_browser_through_haproxy() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the lines with the how-to's user and group if this is root, which alone can change to
-/// them.
+/// Returns the lines that set the how-to's user and group if the test runs as root, because only
+/// root can change to them.
 fn as_root(lines: &str) -> &str {
     if Uid::effective().is_root() {
         lines
@@ -84,7 +85,7 @@ impl Site {
         self.check_over(Transport::Plain, proxy).await
     }
 
-    /// Does the same over TLS if the proxy has a certificate.
+    /// Does the same as [`Site::check`], over this transport.
     pub(crate) async fn check_over(
         &self,
         transport: Transport<'_>,
@@ -115,7 +116,7 @@ impl Site {
         let server = report["server"].as_str().unwrap_or_default();
         assert!(server.starts_with("Apache"), "{report:#}");
 
-        // socket.io started with polling, and moved to the only WebSocket.
+        // socket.io started with polling, and moved to the page's only WebSocket.
         assert_eq!(
             seen["transports"],
             serde_json::json!(["polling", "websocket"]),
@@ -140,7 +141,7 @@ impl Site {
         );
         assert_eq!(seen["answer"], "ARE YOU THERE", "{report:#}");
 
-        // Host reached Node as the browser sent it.
+        // Node received the Host that the browser sent.
         assert_eq!(seen["hello"]["server"], "node", "{report:#}");
         assert_eq!(seen["hello"]["host"], "io.test.tld", "{report:#}");
         Ok(seen["hello"].clone())
@@ -175,7 +176,8 @@ impl Apache {
             .args(["-D", "FOREGROUND", "-f"])
             .arg(&config);
         let process = Process::start(command)?;
-        // Its error log on stderr says when it serves; its port may take a moment longer.
+        // Apache reports in its error log on stderr that it is running. Its port may open a moment
+        // later.
         process.line_with("resuming normal operations").await?;
         Wire::connect(port.address()).await?;
         Ok(Self {
@@ -195,7 +197,7 @@ fn apache_config(root: &Path, modules: &Path, address: SocketAddr) -> anyhow::Re
         root.to_str().context("a directory that is not UTF-8")?,
         modules.to_str().context("a directory that is not UTF-8")?,
     );
-    // The children of a server that root starts run as another user.
+    // If root starts Apache, its child processes run as another user.
     let user = as_root("User www-data\nGroup www-data");
     Ok(format!(
         "
@@ -236,7 +238,7 @@ fn modules() -> anyhow::Result<PathBuf> {
     .context("Apache's modules are in none of the known places")
 }
 
-/// Opens a temporary directory to other users, such as that of Apache's children.
+/// Lets other users read a temporary directory, such as the user of Apache's child processes.
 fn readable_by_all(directory: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(directory, fs::Permissions::from_mode(0o755))

@@ -1,4 +1,4 @@
-//! Backends with several servers: which one gets a request, and how a server that fails is
+//! Backends with several servers: which server gets a request, and how a server that fails is
 //! detected, excluded and readmitted.
 
 mod affinity;
@@ -21,7 +21,7 @@ use serde_json::Value;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: www.test.tld\r\n\r\n";
 
-/// Lines for an admin interface that `ctl` and Prometheus can use.
+/// Lines for an admin interface that both `ctl` and Prometheus can use.
 const ADMIN: &str = "admin.socket = \"admin.sock\"\nadmin.address = \"127.0.0.1:0\"";
 
 /// Returns a GET with these field lines.
@@ -30,7 +30,7 @@ fn get_with(target: &str, lines: &str) -> String {
 }
 
 /// Sends `count` requests over one connection, and returns the bodies of the responses, separated
-/// by blanks. A status other than 200 takes the place of the body.
+/// by blanks. If a status is not 200, it replaces the body.
 async fn answers(proxy: SocketAddr, count: usize) -> anyhow::Result<String> {
     let mut client = Wire::connect(proxy).await?;
     let mut answers = Vec::new();
@@ -56,14 +56,14 @@ fn set_all(origins: &[ProgrammableOrigin], behavior: Behavior) {
     }
 }
 
-/// Counts a word among those of a text.
+/// Counts how often a word occurs in a text.
 fn count(text: &str, word: &str) -> usize {
     text.split_whitespace()
         .filter(|found| *found == word)
         .count()
 }
 
-/// Returns the changes of a server's state in the log so far, as `FROM TO`.
+/// Returns the changes of a server's state that the log reports so far, as `FROM TO`.
 fn changes_in(lines: &[String], server: &str) -> Vec<String> {
     let changes = lines.iter().filter(|line| {
         line.contains("server changed") && log_field(line, "server") == Some(server)
@@ -76,7 +76,8 @@ fn changes_in(lines: &[String], server: &str) -> Vec<String> {
         .collect()
 }
 
-/// Waits until these are the states of a server in the log, from the first one on.
+/// Waits until the log has reported exactly these states of a server, starting with the initial
+/// state.
 async fn changes(proxy: &Proxy, server: &str, expected: &[&str]) -> anyhow::Result<()> {
     let expected: Vec<_> = expected
         .windows(2)
@@ -90,7 +91,8 @@ async fn changes(proxy: &Proxy, server: &str, expected: &[&str]) -> anyhow::Resu
         .await
 }
 
-/// Waits for the `number`th line of the log, from 1, that reports a change of a server to `to`.
+/// Waits for the `number`th log line, counted from 1, that reports a change of a server to the
+/// state `to`.
 async fn became(proxy: &Proxy, server: &str, to: &str, number: usize) -> anyhow::Result<String> {
     let what = format!("{server} to become {to} for the {number}th time");
     let is_it = |line: &&String| {

@@ -1,4 +1,4 @@
-//! Facts about the connection that a plugin can read: the version of HTTP, and TLS.
+//! Properties of the connection that a plugin can read: the version of HTTP, and the TLS session.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,8 @@ use rcgen::{
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
-/// Values that the plugin reads and responds with, for the path of the same name.
+/// Values that the plugin reads. For the path with the name of a value, it responds with that
+/// value.
 const READS: [&str; 10] = [
     "scheme",
     "version",
@@ -27,7 +28,7 @@ const READS: [&str; 10] = [
     "certificate-not-after",
 ];
 
-/// Creates a folder with the plugin, and a configuration of a frontend with this bind.
+/// Creates a folder with the plugin, and a configuration whose frontend has this bind.
 fn place(bind: &Value, origin: &Origin) -> anyhow::Result<(TempDir, Value)> {
     let directory = tempfile::tempdir()?;
     let component = guest("guest-scripted")?;
@@ -60,7 +61,7 @@ async fn the_version_of_a_request() -> anyhow::Result<()> {
     let bind = json!({"address": "127.0.0.1:0", "h2c": true});
     let (directory, config) = place(&bind, &origin)?;
     let proxy = Proxy::pointsman_in(directory, &toml::to_string(&config)?).await?;
-    // The second decision comes from the cache.
+    // In the second round, decisions come from the cache.
     for _ in 0..2 {
         for version in ["1.0", "1.1"] {
             let mut client = Wire::connect(proxy.address()).await?;
@@ -87,7 +88,8 @@ async fn the_version_of_a_request() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Issues a certificate for this name and URI, signed by `issuer`, and returns it with its key.
+/// Issues a certificate for this name and URI, signed by `issuer`, and returns the certificate with
+/// its key.
 fn issued(
     name: &str,
     uri: &str,
@@ -156,7 +158,7 @@ async fn a_session_and_the_certificate_of_its_client() -> anyhow::Result<()> {
         (WITH_CERTIFICATE, "certificate-serial", "1f"),
         (WITH_CERTIFICATE, "certificate-sha256", &digest),
         (WITH_CERTIFICATE, "certificate-not-after", "4102444800"),
-        // This decision does not come from the cache.
+        // A cached decision for another certificate must not apply here.
         ("--http2", "certificate-serial", "none"),
     ] {
         let mut curl = Command::new("curl");
@@ -176,7 +178,7 @@ async fn a_session_and_the_certificate_of_its_client() -> anyhow::Result<()> {
 
 const WITH_CERTIFICATE: &str = "--http2 --cert client.pem";
 
-/// Returns a digest in hex, from a program that is not the proxy.
+/// Returns a SHA-256 digest in hex, computed by `sha256sum` and not by the proxy.
 fn sha256(bytes: &[u8], folder: &Path) -> anyhow::Result<String> {
     let file = folder.join("digest");
     fs::write(&file, bytes)?;
@@ -244,8 +246,8 @@ async fn a_session_that_the_command_line_describes() -> anyhow::Result<()> {
 
 const CERTIFICATE: &[&str] = &["--client-certificate", "client.pem"];
 
-/// `pointsman route` decides for a frontend without HTTP as the contract says: the plugin sees the
-/// server name of the `ClientHello` as the host and no other part of a request, and cannot edit
+/// `pointsman route` decides for a frontend without HTTP as the contract says. The plugin sees the
+/// server name of the `ClientHello` as the host, and no other part of a request. It cannot edit
 /// anything.
 #[tokio::test]
 async fn a_connection_without_http_that_the_command_line_describes() -> anyhow::Result<()> {
@@ -253,7 +255,7 @@ async fn a_connection_without_http_that_the_command_line_describes() -> anyhow::
     let edit = json!({"set-header": {"name": "x-a", "value": "1", "then": "default"}});
     let by_host = json!({"read": {"what": "host", "cases": {"edit.test": edit},
         "otherwise": "backend-by-value"}});
-    // Any other value than that of a connection without HTTP is an error.
+    // The plugin fails if one of these values is not that of a connection without HTTP.
     let root = [
         ("method", "", ""),
         ("path", "", ""),
@@ -264,7 +266,7 @@ async fn a_connection_without_http_that_the_command_line_describes() -> anyhow::
         ("header", "x-a", ""),
         ("header", "x-forwarded-for", ""),
         ("cookie", "s", "none"),
-        // The TLS session is not the proxy's.
+        // The proxy does not terminate TLS here, so there is no server name of a session.
         ("server-name", "", "none"),
         ("client-address", "", "192.0.2.7"),
     ]

@@ -9,15 +9,15 @@ use serde_json::Value;
 use crate::swaps::{BROKEN, OTHER, directory, put, release, status};
 use crate::tunnels::echo_or_www;
 
-/// The hostile guest, which is harmless in this mode.
+/// A stage with the hostile guest, which is harmless in this mode.
 const FIRST: &str = r#"{ plugin = "./plugin.wasm",
     limits.deadline = "20s", config = { mode = "harmless", spare_probe = true } }"#;
 
-/// The same file under another name.
+/// A stage with the same file under another name.
 const SECOND: &str = r#"{ name = "second", plugin = "./plugin.wasm",
     limits.deadline = "20s", config = { mode = "harmless", spare_probe = true } }"#;
 
-/// A bundled plugin that lets all clients pass.
+/// A stage with a bundled plugin that lets all clients pass.
 const ALL: &str = r#"{ plugin = "address-list", config.default = "allow" }"#;
 
 fn config(router: &[&str], www: &Origin) -> String {
@@ -136,7 +136,7 @@ async fn a_stage_is_addressed_by_its_name() -> anyhow::Result<()> {
         .await?;
         check(&[command, "/plugin"], "a frontend and one of its plugins").await?;
     }
-    // A router with one plugin needs no name.
+    // If a router has only one plugin, commands do not need the stage's name.
     proxy.configure(&config(&[SECOND], &www))?;
     proxy.ctl(&["reload"]).await?;
     proxy.ctl(&["swap", "http-in"]).await?;
@@ -161,7 +161,7 @@ async fn a_reload_knows_stages_by_their_names() -> anyhow::Result<()> {
         &[("address-list", 1), ("plugin", 1), ("second", 2)],
     )
     .await?;
-    // In another order, the decision of `second` shows that it now comes first.
+    // The status shows the order: `second` responds with 404 once it comes before `plugin`.
     assert_eq!(status(&proxy).await?, 200);
     reload(
         &[SECOND, ALL, FIRST],
@@ -171,13 +171,13 @@ async fn a_reload_knows_stages_by_their_names() -> anyhow::Result<()> {
     assert_eq!(status(&proxy).await?, 404);
     reload(&[FIRST, SECOND], &[("plugin", 1), ("second", 2)]).await?;
     assert_eq!(status(&proxy).await?, 200);
-    // Only the stage whose configuration changes starts again.
+    // A change to a stage's configuration restarts only that stage.
     let changed = SECOND.replace("\"harmless\"", "\"harmless\", value = 1");
     reload(&[FIRST, &changed], &[("plugin", 1), ("second", 3)]).await?;
     reload(&[SECOND], &[("second", 4)]).await?;
-    // A stage that was removed and comes back is new.
+    // A stage that was removed and then added again is a new stage.
     reload(&[FIRST, SECOND], &[("plugin", 1), ("second", 4)]).await?;
-    // No plugin is loaded if one of them is wrong.
+    // If one plugin is invalid, the reload loads none of them.
     let wrong = "{ name = \"wrong\", plugin = \"address-list\" }";
     proxy.configure(&config(&[FIRST, &changed, wrong], &www))?;
     let refused = refusal(&proxy, &["reload"]).await?;
@@ -193,8 +193,8 @@ async fn a_reload_knows_stages_by_their_names() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// If the configuration names another file for a router's only plugin, the numbers of its versions
-/// continue.
+/// If the configuration replaces the file of a router's only plugin, the numbers of its versions
+/// continue, although the stage's name changes.
 #[tokio::test]
 async fn the_only_plugin_is_followed_by_another() -> anyhow::Result<()> {
     let (www, proxy) = start(&[FIRST]).await?;
@@ -203,11 +203,11 @@ async fn the_only_plugin_is_followed_by_another() -> anyhow::Result<()> {
     proxy.ctl(&["reload"]).await?;
     assert_eq!(stages(&proxy).await?, named(&[("other", 2)]));
     assert_eq!(status(&proxy).await?, 404);
-    // A rollback returns to the plugin with the other name.
+    // A rollback returns to the plugin with the previous name.
     proxy.ctl(&["rollback", "http-in/other"]).await?;
     assert_eq!(stages(&proxy).await?, named(&[("other", 1)]));
     assert_eq!(status(&proxy).await?, 200);
-    // Later changes apply to it.
+    // Later changes apply to the version that the rollback has restored.
     let trial = ["swap", "http-in", "other.wasm", "--canary", "100"];
     proxy.ctl(&trial).await?;
     assert_eq!(status(&proxy).await?, 404);
@@ -218,7 +218,7 @@ async fn the_only_plugin_is_followed_by_another() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A stage that moves keeps its cached decisions.
+/// If a stage changes its place in the list, its cached decisions stay.
 #[tokio::test]
 async fn a_stage_that_moves_keeps_its_cached_decisions() -> anyhow::Result<()> {
     let cacheable = r#"{ name = "second", plugin = "host-suffix", config.rules = [] }"#;
@@ -276,7 +276,7 @@ async fn each_stage_has_its_own_trial() -> anyhow::Result<()> {
         text.contains("http-in/second: version 2 as a canary"),
         "{text}"
     );
-    // Both trials continue when the router gets another stage and another order.
+    // Both trials continue when a reload adds a stage and changes the order.
     proxy.configure(&config(&[ALL, SECOND, FIRST], &www))?;
     proxy.ctl(&["reload"]).await?;
     assert_eq!(trials().await?, [both[1], both[0]]);
@@ -318,7 +318,7 @@ async fn faults_end_one_stage_alone() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Each stage that names a file and watches it adopts a change to that file.
+/// Each stage that watches a file adopts a change to that file.
 #[tokio::test]
 async fn a_file_of_two_stages_is_watched_for_both() -> anyhow::Result<()> {
     let unwatched = FIRST.replace("{ plugin", "{ name = \"third\", watch = false, plugin");
@@ -361,7 +361,8 @@ async fn metrics_tell_stages_apart() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A warning reports a policy that lets clients in where the plugin was to keep them out.
+/// The log warns about an `on_fault` policy that lets clients in if a plugin that is meant to keep
+/// them out fails.
 #[tokio::test]
 async fn a_policy_that_defeats_its_plugin_is_warned_of() -> anyhow::Result<()> {
     let open = ALL.replace("{ plugin", "{ on_fault = \"next\", plugin");

@@ -1,5 +1,5 @@
-//! Signals to a process that does not serve yet. Its log is a FIFO, which the process can open only
-//! once there is a reader, so the test decides how long startup takes.
+//! Signals to a process that is still starting. The process logs to a FIFO, which it can open only
+//! once there is a reader. So the test decides how long startup takes.
 
 use std::fs;
 use std::path::Path;
@@ -32,7 +32,7 @@ fn run(directory: &Path, arguments: &[&str]) -> anyhow::Result<Process> {
     Process::start(command)
 }
 
-/// Reads the lines that are written to a FIFO, which both sides have then opened.
+/// Starts a reader of a FIFO. The process that writes to the FIFO can then open it.
 pub(crate) fn read(fifo: &Path) -> anyhow::Result<Process> {
     let mut command = Command::new("cat");
     command.arg(fifo);
@@ -43,7 +43,7 @@ pub(crate) fn fifo(path: &Path) -> anyhow::Result<()> {
     Ok(mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR)?)
 }
 
-/// Waits until a process handles `signal`, which would otherwise end it.
+/// Waits until a process has a handler for `signal`, which would otherwise end the process.
 pub(crate) async fn handles(process: u32, signal: Signal) -> anyhow::Result<()> {
     let handles = async {
         loop {

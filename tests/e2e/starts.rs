@@ -1,4 +1,5 @@
-//! Plugins that take long to start, or never do: only their own requests wait for them.
+//! Plugins that take long to start, or never finish starting: only their own requests wait for
+//! them.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -52,7 +53,7 @@ async fn an_instance_that_starts_slowly_delays_only_its_own_request() -> anyhow:
     let proxy = start("guest-wasi", &config(keys, &[&www])).await?;
     let mut other = client(&proxy, "other").await?;
     assert_eq!(status(&mut other).await?, 200);
-    // The first request takes the instance that startup has prepared.
+    // The first request uses the instance that startup has prepared.
     let mut waiting = Vec::new();
     for _ in 0..4 {
         let mut slow = client(&proxy, "slow").await?;
@@ -73,7 +74,7 @@ async fn an_instance_that_starts_slowly_delays_only_its_own_request() -> anyhow:
     };
     let (last, others) = tokio::try_join!(answers, others)?;
     assert!(others < last, "the other frontend waited, too");
-    // A client that leaves while it waits does not affect the next one.
+    // If a client disconnects while its request waits, the next client is not affected.
     let mut gone = client(&proxy, "slow").await?;
     gone.send(GET).await?;
     drop(gone);
@@ -82,8 +83,8 @@ async fn an_instance_that_starts_slowly_delays_only_its_own_request() -> anyhow:
     Ok(())
 }
 
-/// A reload fails no request that waits for an instance of the replaced version: the new version
-/// decides.
+/// If requests wait for an instance of a version that a reload replaces, they do not fail: the new
+/// version decides.
 #[tokio::test]
 async fn a_reload_fails_no_request_that_waits() -> anyhow::Result<()> {
     let www = Origin::with_name("www").await?;
@@ -115,8 +116,8 @@ async fn a_reload_fails_no_request_that_waits() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Starts a proxy whose plugin's `configure` loops from a point in time on. By then the proxy has
-/// started, and the plugin's instance is gone.
+/// Starts a proxy with a plugin whose `configure` enters a long loop from a certain time on. By
+/// then, the proxy has started. When this function returns, the plugin's first instance is gone.
 async fn spinning(keys: &str) -> anyhow::Result<(Origin, Proxy)> {
     let www = Origin::with_name("www").await?;
     let harmless = Duration::from_secs(3);
@@ -167,8 +168,8 @@ async fn request_until(proxy: &Proxy, line: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Requests that have no instance because it could not be started count as faults in
-/// `fault_window`, in addition to the trap.
+/// Requests that fail because no instance could be started count as faults in `fault_window`, in
+/// addition to the trap.
 #[tokio::test]
 async fn requests_that_a_failed_start_fails_are_faults() -> anyhow::Result<()> {
     let keys = "router.max_faults = 5\nrouter.limits.configure_deadline = \"100ms\"";

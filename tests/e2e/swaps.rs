@@ -17,16 +17,15 @@ use tokio::task::JoinSet;
 
 use crate::tunnels::{echo_or_www, handshake, passes};
 
-/// Release that responds with 404 where the first release leaves the request to the default
-/// backend.
+/// Release that responds with 404. The first release leaves such a request to the default backend.
 pub(crate) const OTHER: &[u8; 12] = b"release: two";
-/// Release that traps where the first one does not.
+/// Release that traps. The first release does not.
 pub(crate) const BROKEN: &[u8; 12] = b"release: bad";
 
 pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: www.test.tld\r\n\r\n";
 
-/// Returns a component that behaves the same but is a different file, because of an additional
-/// section that nothing reads.
+/// Returns a component that behaves the same, but has an additional section that nothing reads, so
+/// that the file is different.
 pub(crate) fn variant(component: &[u8], mark: &str) -> Vec<u8> {
     let mut bytes = component.to_vec();
     let name = b"mark";
@@ -37,7 +36,8 @@ pub(crate) fn variant(component: &[u8], mark: &str) -> Vec<u8> {
     bytes
 }
 
-/// Returns the hostile guest in another release: one that behaves differently, or one that traps.
+/// Returns the hostile guest as another release: [`OTHER`], which behaves differently, or
+/// [`BROKEN`], which traps.
 pub(crate) fn release(name: &[u8; 12]) -> anyhow::Result<Vec<u8>> {
     let mut component = guest("guest-hostile")?;
     let mark = b"release: one";
@@ -49,8 +49,7 @@ pub(crate) fn release(name: &[u8; 12]) -> anyhow::Result<Vec<u8>> {
     Ok(component)
 }
 
-/// Returns a configuration with the hostile guest in one of its modes, from a copy in the
-/// directory.
+/// Returns a configuration whose plugin is the directory's copy of the hostile guest, in this mode.
 pub(crate) fn config(mode: &str, keys: &str, www: &Origin) -> String {
     format!(
         r#"
@@ -105,10 +104,10 @@ async fn in_service(proxy: &Proxy, number: u32) -> anyhow::Result<()> {
         .await
 }
 
-/// Returns the version that decides about a request that is sent now.
+/// Sends a request, and returns the version that decides about it.
 pub(crate) async fn deciding(proxy: &Proxy) -> anyhow::Result<String> {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
-    // The target distinguishes the access log record from those of other requests.
+    // The target identifies the access log record of this request.
     let target = format!("/{}", NUMBER.fetch_add(1, Ordering::Relaxed));
     let mut client = Wire::connect(proxy.address()).await?;
     let request = format!("GET {target} HTTP/1.1\r\nHost: www.test.tld\r\n\r\n");
@@ -118,8 +117,8 @@ pub(crate) async fn deciding(proxy: &Proxy) -> anyhow::Result<String> {
     Ok(version.to_owned())
 }
 
-/// Clients that send requests without a pause, on kept and on new connections. Every response must
-/// be 200, and none may be missing.
+/// Clients that send requests without a pause, some on kept-alive connections and some on new ones.
+/// Every response must be 200, and none may be missing.
 pub(crate) struct Load {
     stop: watch::Sender<bool>,
     clients: JoinSet<anyhow::Result<u32>>,
@@ -174,7 +173,7 @@ async fn a_new_file_is_put_into_service() -> anyhow::Result<()> {
     // The new file is written in place.
     put(&plugin, "3")?;
     in_service(&proxy, 3).await?;
-    // Links are replaced as Kubernetes does it: the file is a link through a link to a directory.
+    // Kubernetes replaces files in this way: the file is a link through a link to a directory.
     for release in ["a", "b"] {
         fs::create_dir(directory.join(release))?;
         put(&directory.join(release).join("plugin.wasm"), release)?;
@@ -198,7 +197,7 @@ async fn a_file_that_cannot_serve_changes_nothing() -> anyhow::Result<()> {
     let line = proxy.line_with("the new plugin is refused").await?;
     assert!(line.contains("not WebAssembly"), "{line}");
     assert_eq!(deciding(&proxy).await?, "1");
-    // Half of a file that is still being written is no plugin either.
+    // A file that is only half written is not a plugin either.
     let whole = variant(&guest("guest-hostile")?, "2");
     fs::write(&plugin, &whole[..whole.len() / 2])?;
     let line = refusal(&proxy, 2).await?;
@@ -210,7 +209,8 @@ async fn a_file_that_cannot_serve_changes_nothing() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits for this number of refusals of the configured file, and returns the last one.
+/// Waits until the configured file has been refused this number of times, and returns the last log
+/// line about it.
 async fn refusal(proxy: &Proxy, count: usize) -> anyhow::Result<String> {
     let is_refusal = |line: &&String| line.contains("the new plugin is refused");
     proxy
@@ -220,7 +220,8 @@ async fn refusal(proxy: &Proxy, count: usize) -> anyhow::Result<String> {
         .await
 }
 
-/// No request fails on kept or new connections, nor does a tunnel, while versions come and go.
+/// While versions change, no request fails on kept-alive or new connections, and the tunnel stays
+/// open.
 #[tokio::test]
 async fn no_request_fails_while_versions_change() -> anyhow::Result<()> {
     const SWAPS: u32 = 10;
@@ -237,7 +238,7 @@ async fn no_request_fails_while_versions_change() -> anyhow::Result<()> {
     load.stop().await?;
     passes(&mut tunnel).await?;
     assert_eq!(deciding(&proxy).await?, SWAPS.to_string());
-    // A swap without a file returns to the configured one.
+    // A swap without a file returns to the file in the configuration.
     proxy.ctl(&["swap", "http-in"]).await?;
     assert_eq!(deciding(&proxy).await?, (SWAPS + 1).to_string());
     Ok(())
@@ -246,12 +247,13 @@ async fn no_request_fails_while_versions_change() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_version_that_fails_gives_way_to_the_one_before() -> anyhow::Result<()> {
     let (www, proxy) = start("harmless", "router.max_faults = 3").await?;
-    // The same file, with a configuration that breaks it, but not on the host's own first request.
+    // The file is the same, but this configuration makes it trap, except on the host's own first
+    // request.
     let broken = config("trap-unreachable", "router.max_faults = 3", &www);
     proxy.configure(&broken)?;
     proxy.signal(Signal::SIGHUP)?;
     proxy.line_with("configuration in force").await?;
-    // Each fault fails its request. Requests after the last fault follow `on_fault` until the
+    // Each fault fails its request. After the last fault, requests follow `on_fault` until the
     // version before is back.
     let mut faults = 0;
     let gave_way = async {
@@ -280,14 +282,14 @@ async fn a_version_that_fails_gives_way_to_the_one_before() -> anyhow::Result<()
         [(Some(1), Some("active")), (Some(2), Some("failed"))]
     );
     assert!(plugins["versions"][1]["faults"]["trap"].as_u64() >= Some(3));
-    // A manual rollback can still choose it.
+    // A manual rollback can still select the failed version.
     proxy.ctl(&["rollback", "http-in", "2"]).await?;
     assert_eq!(status(&proxy).await?, 503);
     Ok(())
 }
 
-/// A first version that fails has no version to roll back to: requests follow `on_fault`, and the
-/// plugin is not called for a while.
+/// If the first version fails, there is no version to roll back to. Requests follow `on_fault`, and
+/// the plugin is not called for a while.
 #[tokio::test]
 async fn a_first_version_that_fails_is_left_alone() -> anyhow::Result<()> {
     let keys = "router.max_faults = 3\nrouter.on_fault = \"default-backend\"";
@@ -311,7 +313,7 @@ async fn a_first_version_that_fails_is_left_alone() -> anyhow::Result<()> {
     );
     let plugins = proxy.ctl(&["plugins"]).await?;
     assert!(plugins.contains("failing"), "{plugins}");
-    // A version that works ends this state.
+    // A new version that works ends the suspension.
     proxy.configure(&config("harmless", keys, &www))?;
     proxy.ctl(&["reload"]).await?;
     let plugins = proxy.ctl(&["plugins"]).await?;
@@ -341,8 +343,8 @@ async fn a_process_killed_in_a_swap_starts_again() -> anyhow::Result<()> {
             shared.path().join("next"),
             shared.path().join("plugin.wasm"),
         )?;
-        // Each kill comes a little later: before the file is read, while it is compiled, while the
-        // compiled code is stored, or after all of that.
+        // The kill comes a little later in each round: before the file is read, while it is
+        // compiled, while the compiled code is stored, or after all of that.
         let swap = proxy.ctl(&["swap", "http-in"]);
         let _ = tokio::time::timeout(Duration::from_millis(30) * round, swap).await;
         proxy.signal(Signal::SIGKILL)?;
@@ -353,12 +355,12 @@ async fn a_process_killed_in_a_swap_starts_again() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the component with a module that is never instantiated, but whose `functions` take long
-/// to compile: some seconds per thousand.
+/// Returns the component with an additional module that is never instantiated. Its `functions` take
+/// long to compile: some seconds per thousand.
 pub(crate) fn slow_to_compile(component: &[u8], functions: usize) -> Vec<u8> {
     // local.get 0, i32.const 3, i32.mul, local.set 0
     let work = [0x20, 0, 0x41, 3, 0x6c, 0x21, 0].repeat(500);
-    // One local, an i32; work; end.
+    // One local of type i32, the work, and the end.
     let body = [&[1, 1, 0x7f], &work[..], &[0x0b]].concat();
     let body = [leb(body.len()), body].concat();
     let module = [
@@ -388,7 +390,8 @@ fn leb(mut number: usize) -> Vec<u8> {
     }
 }
 
-/// If a compiler is killed, as the kernel does when memory runs out, only its swap fails.
+/// If a compiler is killed, for example by the kernel when memory runs out, only its own swap
+/// fails.
 #[tokio::test]
 async fn a_killed_compiler_harms_nothing_else() -> anyhow::Result<()> {
     let (_www, proxy) = start("harmless", "").await?;
@@ -398,8 +401,8 @@ async fn a_killed_compiler_harms_nothing_else() -> anyhow::Result<()> {
     let kill = async {
         let line = proxy.line_with("compiling process=").await?;
         let process = log_field(&line, "process").context("no process")?;
-        // The compiler has the same low priority as the thread that waits for it. This is `nice` of
-        // proc(5), counted from after the name's parenthesis.
+        // The compiler has the same low priority as the thread that waits for it. The priority is
+        // the field `nice` of proc(5), counted from the end of the name in parentheses.
         let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
         let (_, fields) = stat.rsplit_once(')').context("no name")?;
         assert_eq!(fields.split_whitespace().nth(16), Some("5"), "{stat}");
@@ -411,7 +414,7 @@ async fn a_killed_compiler_harms_nothing_else() -> anyhow::Result<()> {
     let refused = format!("{:?}", swapped.err());
     assert!(refused.contains("SIGKILL"), "{refused}");
     assert_eq!(deciding(&proxy).await?, "1");
-    // The next swap has its own compiler.
+    // The next swap starts another compiler.
     put(&proxy.directory().join("next.wasm"), "2")?;
     proxy.ctl(&["swap", "http-in", "next.wasm"]).await?;
     assert_eq!(deciding(&proxy).await?, "2");

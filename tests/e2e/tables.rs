@@ -1,4 +1,4 @@
-//! Tables: files that are watched, manual changes, and mistakes that are refused.
+//! Lookup tables: files that are watched, manual changes, and mistakes that are refused.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -17,7 +17,7 @@ fn write(directory: &Path, name: &str, text: &str) -> anyhow::Result<()> {
     fs::rename(new, directory.join(name)).context("replacing the file")
 }
 
-/// Returns a configuration with `table` as `[table.t]`, and further lines.
+/// Returns a configuration with these keys in `[table.t]`, and further lines.
 fn config(www: &Origin, table: &str, lines: &str) -> String {
     with_address(&format!(
         "workers = 2\nadmin.socket = \"admin.sock\"\n\
@@ -37,7 +37,7 @@ async fn start(table: &str, text: &str, lines: &str) -> anyhow::Result<(Origin, 
     Ok((www, proxy))
 }
 
-/// Waits until the log has `count` lines with this text.
+/// Waits until `count` lines of the log contain this text.
 async fn lines(proxy: &Proxy, text: &str, count: usize) -> anyhow::Result<()> {
     let has = |lines: &[String]| lines.iter().filter(|line| line.contains(text)).count() >= count;
     let what = format!("{count} times {text}");
@@ -124,7 +124,8 @@ async fn changes_by_hand() -> anyhow::Result<()> {
     );
     let error = refused(&proxy, &["delete", "a"]).await?;
     ensure!(error.contains("table `t` has no key `a`"), "{error}");
-    // Changes outlive a reload, unless it removes a backend that one of them names.
+    // Manual changes survive a reload. A reload is refused if it removes a backend that one of them
+    // names.
     proxy.ctl(&["reload"]).await?;
     assert_eq!(table(&proxy, &["get", "b"]).await?, "spare\n");
     proxy.configure(&config(&www, keys, ""))?;
@@ -148,7 +149,7 @@ async fn changes_by_hand() -> anyhow::Result<()> {
     let metrics = Metrics::of(&proxy).await?;
     assert_eq!(metrics.count("pointsman_table_unsaved_changes", &label)?, 0);
     table(&proxy, &["set", "d", "www"]).await?;
-    // The watcher can see either the saved file, which the proxy already knows, or this one.
+    // The watcher may see the saved file, whose content the proxy already has, or only this one.
     write(proxy.directory(), "t.json", "{\"e\": \"www\"}")?;
     lines(&proxy, IN_FORCE, 1).await?;
     lines(&proxy, "lost: a new file was loaded", 1).await?;
@@ -247,7 +248,7 @@ async fn a_million_entries_are_replaced_under_load() -> anyhow::Result<()> {
         most = most.max(metrics.sum("process_resident_memory_bytes", &[]));
     }
     load.stop().await?;
-    // No memory remains of a table that was replaced, or of its file.
+    // The proxy frees the memory of a table that was replaced, and of its file.
     let before = first.sum("process_resident_memory_bytes", &[]);
     ensure!(
         most < before + 1.5 * bytes,

@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use anyhow::Context;
 use pointsman_tests::{End, Origin, Process, Proxy, ReservedPort, Wire, log_field};
 
-/// Returns a configuration with a frontend `tcp`, which has these lines, and a backend of one
-/// server for each name.
+/// Returns a configuration with a frontend `tcp`, which has these lines, and with a backend of one
+/// server for each of these names.
 fn config(frontend: &str, backends: &[(&str, SocketAddr)]) -> String {
     let bind = if frontend.contains("bind") {
         ""
@@ -27,11 +27,11 @@ fn config(frontend: &str, backends: &[(&str, SocketAddr)]) -> String {
     .join("\n")
 }
 
-/// Starts an origin that echoes the first line at once, and the rest once the client has finished
+/// Starts an origin that echoes the first line at once, and the rest after the client has finished
 /// sending.
 async fn echo() -> anyhow::Result<Origin> {
     Origin::scripted(|mut wire, _| async move {
-        // First a line, then the rest: bytes move in both directions while both are open.
+        // The echo of the first line shows that bytes move in both directions while both are open.
         let line = wire.until(b"\n").await?;
         wire.send(line).await?;
         let rest = wire.rest().await?;
@@ -185,7 +185,7 @@ async fn other_protocols_do_not_wait_for_a_name() -> anyhow::Result<()> {
     let origin = echo().await?;
     let backends = [("www", origin.address()), ("node", origin.address())];
     let proxy = Proxy::pointsman(&config(ROUTER, &backends)).await?;
-    // The first bytes of the last one look like TLS.
+    // The third line starts like a TLS record.
     for line in ["SSH-2.0-x\r\n", "\n", "\x16\x02\n"] {
         let mut client = Wire::connect(proxy.address()).await?;
         for byte in line.as_bytes() {
@@ -203,7 +203,7 @@ async fn a_broken_or_slow_hello_ends_the_connection() -> anyhow::Result<()> {
     let frontend = format!("{ROUTER}\ntimeout.handshake = '200ms'");
     let backends = [("www", origin.address()), ("node", origin.address())];
     let proxy = Proxy::pointsman(&config(&frontend, &backends)).await?;
-    // A message whose session ID is longer than the message.
+    // A `ClientHello` whose session ID is longer than the whole message.
     let mut broken = b"\x16\x03\x01\0\x2b\x01\0\0\x27\x03\x03".to_vec();
     broken.extend([0; 32]);
     broken.extend([200, 0, 0, 0, 0]);

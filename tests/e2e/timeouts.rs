@@ -1,8 +1,8 @@
-//! Every timeout on real sockets: that it fires, with what result, and that progress prevents it.
+//! Every timeout on real sockets: when it fires, what the result is, and that progress prevents it.
 //!
-//! Clients and servers here pause by a timer's tick: the pause is what is tested. A timeout that
-//! must not fire is [`SHORT`], and each pause is well below it. A test that takes longer than it
-//! consists of many pauses.
+//! Clients and servers here pause by a timer, because the pauses are what the tests are about. The
+//! timeout under test is [`SHORT`]. Where it must not fire, each single pause is well below
+//! [`SHORT`], but all pauses together are longer.
 
 mod drain;
 mod duplex;
@@ -18,7 +18,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-/// The timeout under test; configurations also contain it as text.
+/// The timeout under test. Configurations repeat it as text.
 const SHORT: Duration = Duration::from_millis(400);
 /// A pause that does not trip the timeout.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 const PAUSES: usize = 8;
 /// Longest time that a timeout of [`SHORT`] takes to fire, even on a loaded machine.
 const LATE: Duration = Duration::from_secs(8);
-/// More than all socket buffers on the path can hold.
+/// More bytes than all socket buffers on the path can hold.
 const LARGE: usize = 32 * 1024 * 1024;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -38,7 +38,7 @@ async fn short<T>(waiting: impl Future<Output = anyhow::Result<T>>) -> anyhow::R
     let start = Instant::now();
     let result = waiting.await?;
     let took = start.elapsed();
-    // The peer's clock may have started a little before this one.
+    // The proxy may have started its timer a little before this clock.
     ensure!(took + PAUSE >= SHORT, "too early, after {took:?}");
     ensure!(took < LATE, "too late, after {took:?}");
     Ok(result)
@@ -81,7 +81,7 @@ async fn a_head_that_takes_too_long_is_answered_408() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A head that trickles, one byte now and then, is answered 408. This timeout exists to stop that
+/// A head that arrives one byte at a time is answered with a 408. This timeout exists to stop that
 /// attack.
 #[tokio::test]
 async fn a_head_that_trickles_is_answered_408() -> anyhow::Result<()> {
@@ -134,7 +134,8 @@ async fn an_idle_client_is_disconnected() -> anyhow::Result<()> {
         tokio::time::sleep(PAUSE).await;
     }
     assert_eq!(client.exchange(GET).await?.body, b"www");
-    // Closed without a response: a 408 could be taken for the response to the next request.
+    // The proxy closes the connection without a response, because a client could take a 408 for the
+    // response to its next request.
     short(client.end()).await?;
     Ok(())
 }
@@ -164,7 +165,7 @@ async fn an_upload_that_stalls_is_answered_408() -> anyhow::Result<()> {
     let origin = Origin::scripted(|mut wire, _| async move {
         wire.head().await?;
         wire.until(b"hello\r\n").await?;
-        // The server must not take the upload for a whole body.
+        // The server must not see a complete body.
         wire.end().await?;
         Ok(())
     })
@@ -249,7 +250,7 @@ async fn a_server_that_does_not_accept_is_503() -> anyhow::Result<()> {
     socket.bind("127.0.0.1:0".parse()?)?;
     let listener = socket.listen(1)?;
     let address = listener.local_addr()?;
-    // Nothing accepts connections: once the queue is full, the kernel drops further attempts.
+    // Nothing accepts these connections. Once the queue is full, the kernel drops further attempts.
     let mut queue = Vec::new();
     while let Ok(connected) = timeout(SHORT, TcpStream::connect(address)).await {
         queue.push(connected?);
@@ -260,7 +261,7 @@ async fn a_server_that_does_not_accept_is_503() -> anyhow::Result<()> {
     let response = short(client.exchange(GET)).await?;
     assert_eq!(response.head.status()?, 503);
 
-    // The proxy then tries the next server.
+    // With a second server, the proxy tries that one next.
     let origin = Origin::with_name("www").await?;
     let setup = Setup::before([address, origin.address()]).backend("timeout.connect = \"400ms\"");
     let proxy = setup.start().await?;
@@ -308,7 +309,7 @@ async fn a_request_that_finds_no_slot_is_503() -> anyhow::Result<()> {
     assert_eq!(response.head.status()?, 503);
     go.notify_one();
     assert_eq!(first.response("GET").await?.body, b"ok");
-    // The connection and the slot remain usable.
+    // The connection and the slot can be used again.
     go.notify_one();
     assert_eq!(second.exchange(GET).await?.body, b"ok");
     Ok(())
@@ -345,7 +346,7 @@ async fn requests_wait_for_the_slot_in_turn() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A client that leaves the queue takes no slot with it.
+/// A client that disconnects while its request is queued uses no slot.
 #[tokio::test]
 async fn a_client_that_leaves_the_queue_makes_room() -> anyhow::Result<()> {
     let (_origin, setup, reached, go) = one_slot("20s").await?;

@@ -1,4 +1,4 @@
-//! TLS with clients: curl, OpenSSL and Python against the real program.
+//! TLS with clients: curl, OpenSSL and Python as clients of the real program.
 
 mod certificates;
 mod clients;
@@ -19,14 +19,14 @@ use tempfile::TempDir;
 /// The server name in most clients' requests.
 const NAME: &str = "www.test.tld";
 
-/// A proxy with a certificate for [`NAME`], and the authority that its clients trust.
+/// A proxy with a certificate for [`NAME`], and the authority that the proxy's clients trust.
 struct Site {
     www: Origin,
     authority: Authority,
     proxy: Proxy,
 }
 
-/// The usual `[tls.site]`.
+/// Usual keys of `[tls.site]`.
 const TLS: &str = "certificate = \"site.pem\"\nkey = \"site.key\"";
 
 impl Site {
@@ -34,7 +34,8 @@ impl Site {
         Site::with("", tls, |_, _| Ok(())).await
     }
 
-    /// Starts a site with these lines in the frontend and in `[tls.site]`; `prepare` adds files.
+    /// Starts a site with these lines in the frontend and in `[tls.site]`. `prepare` can add files
+    /// to the folder.
     async fn with(
         frontend: &str,
         tls: &str,
@@ -68,7 +69,7 @@ impl Site {
         Ok(serde_json::from_slice(&output.stdout)?)
     }
 
-    /// Starts a Python client that gets input while it runs.
+    /// Starts a Python client that receives further input while it runs.
     fn start_client(
         &self,
         command: &str,
@@ -180,7 +181,7 @@ async fn run(mut command: Command, input: &str) -> anyhow::Result<String> {
             .spawn()?;
         let mut stdin = child.stdin.take();
         if let Some(stdin) = &mut stdin {
-            // A client that has already ended does not read it.
+            // A client that has already ended does not read its input.
             let _ = std::io::Write::write_all(stdin, input.as_bytes());
         }
         drop(stdin);
@@ -191,7 +192,7 @@ async fn run(mut command: Command, input: &str) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// Ends a client, and returns what it printed last.
+/// Closes a client's input, waits until the client ends, and returns the last line that it printed.
 async fn end_of(mut client: std::process::Child) -> anyhow::Result<Value> {
     drop(client.stdin.take());
     let output = tokio::task::spawn_blocking(move || client.wait_with_output()).await??;
@@ -201,7 +202,7 @@ async fn end_of(mut client: std::process::Child) -> anyhow::Result<Value> {
     )?)
 }
 
-/// Counts the lines with this text in the output of a process.
+/// Counts the lines of a process's output that contain this text.
 fn lines(process: &Process, text: &str) -> usize {
     let log = process.log();
     log.iter().filter(|line| line.contains(text)).count()

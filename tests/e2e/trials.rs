@@ -59,7 +59,7 @@ async fn a_shadow_is_compared_and_decides_nothing() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Sends a request from each of the clients, and returns those for which the version on trial
+/// Sends a request from each of the clients, and returns the clients for which the version on trial
 /// decides.
 async fn taken(proxy: &Proxy) -> anyhow::Result<BTreeSet<u8>> {
     let mut taken = BTreeSet::new();
@@ -112,7 +112,7 @@ async fn trials(proxy: &Proxy) -> anyhow::Result<Vec<Value>> {
     Ok(trials["trials"].as_array().context("trials")?.clone())
 }
 
-/// A second version on trial replaces the first, whose results stay visible.
+/// A second version on trial replaces the first one. The results of the first trial stay visible.
 #[tokio::test]
 async fn a_second_candidate_replaces_the_first() -> anyhow::Result<()> {
     let (_www, proxy) = start("harmless", "").await?;
@@ -146,7 +146,7 @@ async fn a_second_candidate_replaces_the_first() -> anyhow::Result<()> {
     );
     assert_eq!(both[1]["differing"], 1);
     assert_eq!(both[1]["examples"][0]["trial"], "answer 404");
-    // A swap ends the second trial, whose results stay.
+    // A swap ends the second trial, whose results stay visible.
     proxy.ctl(&["swap", "http-in"]).await?;
     assert_eq!(deciding(&proxy).await?, "4");
     let last = trials(&proxy).await?;
@@ -163,8 +163,8 @@ async fn a_second_candidate_replaces_the_first() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Examples of a trial are safe for terminals and redacted: nothing harmful or secret from a
-/// client's request is shown.
+/// Examples of a trial are safe for terminals, and are redacted: they show nothing harmful or
+/// secret from a client's request.
 #[tokio::test]
 async fn examples_are_safe_for_terminals_and_redacted() -> anyhow::Result<()> {
     let www = echo_or_www().await?;
@@ -192,7 +192,7 @@ async fn examples_are_safe_for_terminals_and_redacted() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// No client is affected by faults of a version on trial; too many of them end the trial.
+/// Faults of a version on trial do not affect any client. Too many of them end the trial.
 #[tokio::test]
 async fn a_canary_that_fails_is_taken_back() -> anyhow::Result<()> {
     let (_www, proxy) = start("harmless", "router.max_faults = 3").await?;

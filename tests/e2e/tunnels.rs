@@ -1,4 +1,5 @@
-//! Connections that no longer carry HTTP: how they start, what passes, how they end.
+//! Tunnels, which are connections that no longer carry HTTP: how they start, what they carry, and
+//! how they end.
 
 mod ends;
 
@@ -31,7 +32,7 @@ pub(crate) fn handshake(host: &str) -> String {
     handshake_with(host, KEY)
 }
 
-/// Returns a configuration of a frontend and a backend with these further keys each.
+/// Returns a configuration with these further keys at the top, in a frontend and in a backend.
 pub(crate) fn config(top: &str, frontend: &str, backend: &str, server: SocketAddr) -> String {
     format!(
         r#"
@@ -47,7 +48,7 @@ server.www = "{server}"
     )
 }
 
-/// Starts an origin that accepts a WebSocket and echoes what it receives, until the end.
+/// Starts an origin that accepts a WebSocket and then echoes everything that it receives.
 pub(crate) async fn echo() -> anyhow::Result<Origin> {
     Origin::scripted(|mut wire, _| async move {
         wire.head().await?;
@@ -62,7 +63,7 @@ pub(crate) async fn echo() -> anyhow::Result<Origin> {
     .await
 }
 
-/// Starts an origin that responds to requests, and echoes in tunnels.
+/// Starts an origin that responds to ordinary requests, and echoes in tunnels.
 pub(crate) async fn echo_or_www() -> anyhow::Result<Origin> {
     Origin::scripted(|mut wire, _| async move {
         while let Ok(request) = wire.request().await {
@@ -96,8 +97,8 @@ pub(crate) async fn passes(client: &mut Wire) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Starts an origin that runs `script` after the handshake. Errors of the script are reported when
-/// the origin is joined.
+/// Starts an origin that runs `script` after the handshake. [`Origin::join`] reports the script's
+/// errors.
 async fn after_handshake<F, Fut>(script: F) -> anyhow::Result<Origin>
 where
     F: Fn(Wire) -> Fut + Clone + Send + 'static,
@@ -182,7 +183,7 @@ async fn connect_is_405() -> anyhow::Result<()> {
     let proxy = Proxy::pointsman(&config("", "", "", origin.address())).await?;
     let mut client = Wire::connect(proxy.address()).await?;
     // HTTP allows no body in a 2xx response to CONNECT. This response is not a 2xx, so it is read
-    // like one to GET.
+    // like a response to GET.
     client
         .send("CONNECT www.test.tld:443 HTTP/1.1\r\nHost: www.test.tld:443\r\n\r\n")
         .await?;
@@ -191,8 +192,8 @@ async fn connect_is_405() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A server that switches incorrectly leads to a 502. Its connection, on which anything could
-/// follow, is not used again.
+/// An incorrect switch by the server leads to a 502. The connection is not used again, because any
+/// bytes could follow on it.
 #[tokio::test]
 async fn servers_that_switch_wrongly_are_502() -> anyhow::Result<()> {
     let right = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
@@ -261,8 +262,8 @@ async fn any_other_protocol_is_tunnelled() -> anyhow::Result<()> {
     origin.join().await
 }
 
-/// Bytes that come with the handshake, in the same segment or just after it, go first, even if they
-/// exceed every buffer for a head.
+/// Bytes that a client sends with the handshake, in the same segment or just after it, reach the
+/// server first, even if they exceed every buffer for a head.
 #[tokio::test]
 async fn bytes_sent_with_the_handshake_arrive_first() -> anyhow::Result<()> {
     for length in [1, 1000, 300_000] {
@@ -297,7 +298,7 @@ async fn bytes_sent_with_the_handshake_arrive_first() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns bytes that show whether their order is right.
+/// Returns bytes whose order can be checked.
 fn numbers(length: usize) -> Vec<u8> {
     (0_u32..).flat_map(u32::to_be_bytes).take(length).collect()
 }
@@ -339,7 +340,7 @@ async fn ten_megabytes_each_way_at_once_arrive_whole() -> anyhow::Result<()> {
             to.write_all(&numbers(LENGTH)).await?;
             to.shutdown().await
         };
-        // Slow: it reads little at a time, and yields to all other tasks in between.
+        // Reads slowly: little at a time, and with a yield to all other tasks before each read.
         let read = async {
             let mut piece = [0; 1500];
             loop {
@@ -396,13 +397,12 @@ async fn a_refused_upgrade_is_an_answer_like_any_other() -> anyhow::Result<()> {
     assert_eq!(answer.head.status()?, 204);
     assert_eq!(client.exchange(handshake("www")).await?.head.status()?, 101);
     assert_eq!(client.rest().await?, b"yes");
-    // All exchanges use one connection on either side.
+    // All exchanges use the same connection to the server.
     assert_eq!(origin.connections(), 1);
     origin.join().await
 }
 
-/// A response that demands an upgrade names the protocol to which the client has to switch (RFC
-/// 9110, section 15.5.22).
+/// A 426 names the protocol to which the client has to switch (RFC 9110, section 15.5.22).
 #[tokio::test]
 async fn an_answer_that_asks_for_an_upgrade_names_it() -> anyhow::Result<()> {
     let origin = Origin::answering(
@@ -423,8 +423,8 @@ async fn an_answer_that_asks_for_an_upgrade_names_it() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A key whose last character has bits that the encoding leaves unused is accepted, as in the
-/// example of RFC 6455, section 4.1: servers hash the text as it is.
+/// The last character of a key can set bits that the encoding does not use. Such a key is accepted,
+/// as in the example of RFC 6455, section 4.1, because servers hash the key's text unchanged.
 #[tokio::test]
 async fn a_key_with_unused_bits_is_accepted() -> anyhow::Result<()> {
     let keys = [
@@ -482,7 +482,7 @@ async fn an_upgrade_of_a_request_with_a_body() -> anyhow::Result<()> {
     origin.join().await
 }
 
-/// A WebSocket handshake has no body: with one, the upgrade is ignored.
+/// A WebSocket handshake has no body. If a request has a body, its upgrade is ignored.
 #[tokio::test]
 async fn a_websocket_handshake_with_a_body_is_a_plain_request() -> anyhow::Result<()> {
     let origin = Origin::scripted(|mut wire, _| async move {

@@ -1,5 +1,5 @@
-//! Upgrades, in which another process inherits the sockets, and sockets that a service manager has
-//! bound: no client is refused.
+//! Upgrades, in which a new process inherits the sockets, and sockets that a service manager has
+//! bound. No client is refused.
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -14,8 +14,8 @@ use crate::starting;
 use crate::swaps::{GET, Load};
 use crate::tunnels::{echo_or_www, handshake, passes};
 
-/// Returns a configuration with three frontends: one also has a Unix socket, and the plugin of
-/// another responds by itself.
+/// Returns a configuration with three frontends. One also has a Unix socket, and the plugin of
+/// another one responds by itself.
 fn config(www: &Origin) -> String {
     format!(
         r#"
@@ -95,13 +95,13 @@ async fn no_request_fails_while_processes_change() -> anyhow::Result<()> {
     for other in others {
         other.stop().await?;
     }
-    // The first process runs for as long as it has a tunnel.
+    // The first process runs as long as it has a tunnel.
     passes(&mut tunnel).await?;
     assert!(proxy.runs()?);
     drop(tunnel);
     assert_eq!(proxy.exited().await?, Some(0));
     assert_eq!(answer(&proxy).await?, b"www");
-    // The files belong to the last process, and are removed with it.
+    // The socket files belong to the last process, which removes them when it ends.
     let files = ["http.sock", "admin.sock"].map(|name| proxy.directory().join(name));
     assert!(files.iter().all(|file| file.exists()));
     proxy.ctl(&["drain"]).await?;
@@ -123,7 +123,8 @@ async fn a_process_that_cannot_take_over_changes_nothing() -> anyhow::Result<()>
     assert_eq!(pid(&proxy).await?, first);
     assert_eq!(answer(&proxy).await?, b"www");
 
-    // A process whose configuration no longer names all inherited sockets closes the others.
+    // If the new configuration does not name an inherited socket, the new process closes that
+    // socket.
     let gone = config(&www).replace("[\"127.0.0.1:0\", \"unix:http.sock\"]", "\"127.0.0.1:0\"");
     proxy.configure(&gone)?;
     proxy.signal(Signal::SIGUSR2)?;
@@ -140,7 +141,7 @@ async fn a_process_that_cannot_take_over_changes_nothing() -> anyhow::Result<()>
 async fn a_stop_ends_what_is_about_to_take_over() -> anyhow::Result<()> {
     let www = echo_or_www().await?;
     let mut proxy = start(&www).await?;
-    // The new process has its sockets, and waits for a reader of its log.
+    // The new process has inherited the sockets, and waits for a reader of its log.
     starting::fifo(&proxy.directory().join("log"))?;
     proxy.configure(&config(&www).replace("workers = 2", "workers = 2\nlog.target = \"./log\""))?;
     let upgrade = proxy.ctl(&["upgrade"]);
@@ -155,14 +156,14 @@ async fn a_stop_ends_what_is_about_to_take_over() -> anyhow::Result<()> {
     let refused = upgraded.expect_err("both are stopping");
     assert!(!refused.to_string().is_empty());
     assert_eq!(proxy.exited().await?, Some(0));
-    // The output of the new process is closed.
+    // Returns once both processes have closed their output.
     proxy.ended().await?;
     assert!(!fs::exists(format!("/proc/{successor}"))?);
     assert!(!proxy.directory().join("http.sock").exists());
     Ok(())
 }
 
-/// Returns the first process that `parent` starts.
+/// Waits for `parent` to start a process, and returns that process's ID.
 async fn child_of(parent: u32) -> anyhow::Result<u32> {
     let find = async {
         loop {
@@ -211,7 +212,7 @@ async fn a_service_manager_may_bind() -> anyhow::Result<()> {
     proxy.ctl(&["drain"]).await?;
     proxy.ended().await?;
     assert!(!file.exists());
-    // While no process runs, clients wait.
+    // While no process runs, clients wait in the socket's queue.
     let mut between = Wire::connect(address).await?;
     let proxy = start(listener, crate::upgrade::directory()?)?.await?;
     assert_eq!(between.exchange(GET).await?.body, b"www");
@@ -219,7 +220,7 @@ async fn a_service_manager_may_bind() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Descriptors that the environment announces must exist and be sockets.
+/// Descriptors that `LISTEN_FDS` announces must exist and be sockets.
 #[tokio::test]
 async fn descriptors_that_are_no_sockets_are_refused() -> anyhow::Result<()> {
     let www = Origin::with_name("www").await?;

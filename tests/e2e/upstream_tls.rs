@@ -1,4 +1,4 @@
-//! TLS with servers: those of Node, with certificates of the test's authority.
+//! TLS with servers: Node servers whose certificates come from the test's authority.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -17,11 +17,11 @@ const NAME: &str = "www.test.tld";
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: www.test.tld\r\n\r\n";
 
-/// A request after which the server closes its connection.
+/// A request after whose response the server closes the connection.
 const GET_LAST: &str = "GET /last HTTP/1.1\r\nHost: www.test.tld\r\n\r\n";
 
-/// Creates a folder with certificates from `ca.pem`, some of them unsuitable, and with some from
-/// another authority.
+/// Creates a folder with certificates from the authority in `ca.pem`, some of them unsuitable, and
+/// with certificates from another authority.
 fn folder() -> anyhow::Result<TempDir> {
     let directory = tempfile::tempdir()?;
     let folder = directory.path();
@@ -47,7 +47,7 @@ async fn origin(kind: &str, folder: &Path, certificate: &str) -> anyhow::Result<
     Node::start_with("tls_origin.js", [kind.as_ref()].into_iter().chain(files)).await
 }
 
-/// Starts a server that requires client certificates from `ca.pem`.
+/// Starts a server that requires client certificates from the authority in `ca.pem`.
 async fn asking_origin(kind: &str, folder: &Path) -> anyhow::Result<Node> {
     let files = ["right.pem", "right.key", "ca.pem"].map(|file| folder.join(file));
     let files = files.iter().map(|file| file.as_os_str());
@@ -65,7 +65,7 @@ async fn proxy(directory: TempDir, server: SocketAddr, options: &str) -> anyhow:
     Proxy::pointsman_in(directory, &config(server, options, "")).await
 }
 
-/// Sends a request over a new client connection, and returns the server's response.
+/// Sends a request over a new client connection, and returns the server's JSON.
 async fn asked(proxy: &Proxy, request: &str) -> anyhow::Result<Value> {
     let mut client = Wire::connect(proxy.address()).await?;
     let answer = client.exchange(request).await?;
@@ -76,7 +76,7 @@ async fn asked(proxy: &Proxy, request: &str) -> anyhow::Result<Value> {
 #[tokio::test]
 async fn protocols_are_agreed_on_by_alpn() -> anyhow::Result<()> {
     const NAMED: &str = "tls = { ca = \"ca.pem\", server_name = \"www.test.tld\" }";
-    // The kind of server, further options, then the version of HTTP and the protocol from ALPN.
+    // The kind of server, further options, the version of HTTP, and the protocol from ALPN.
     let cases = [
         ("both", "", "2.0", Some("h2")),
         ("both", ", protocol = \"http1\"", "1.1", Some("http/1.1")),
@@ -102,13 +102,12 @@ async fn an_address_is_verified_without_a_name() -> anyhow::Result<()> {
     let server = origin("both", directory.path(), "right").await?;
     let proxy = proxy(directory, server.address, "tls.ca = \"ca.pem\"").await?;
     let found = asked(&proxy, GET).await?;
-    // RFC 6066, section 3: literal addresses are not sent.
+    // RFC 6066, section 3: a literal address is never sent as the server name.
     assert_eq!(found["name"], Value::Null, "{found}");
     Ok(())
 }
 
-/// Checks that a server that cannot be trusted leads to a 503, and that the reason is only in the
-/// log.
+/// Checks that an untrusted server leads to a 503, and that only the log has the reason.
 async fn refuses(kind: &str, certificate: &str, tls: &str, reason: &str) -> anyhow::Result<()> {
     let directory = folder()?;
     let server = origin(kind, directory.path(), certificate).await?;
@@ -197,8 +196,9 @@ async fn servers_that_ask_for_a_certificate() -> anyhow::Result<()> {
             }
             let mut client = Wire::connect(proxy.address()).await?;
             let answer = client.exchange(GET).await?;
-            // With TLS 1.3 the refusal comes after the handshake, in place of a response over
-            // HTTP/1.1. With HTTP/2, the server's first message is due earlier.
+            // With TLS 1.3, the server refuses the client after the handshake. Over HTTP/1.1, the
+            // refusal comes in place of a response. Over HTTP/2, it comes in place of the server's
+            // first message, which is due before any request.
             let expected = if kind == "https" {
                 (502, "server-closed")
             } else {
@@ -227,7 +227,7 @@ async fn a_session_resumes_on_the_next_connection() -> anyhow::Result<()> {
         assert_eq!(first["reused"], false, "{kind}: {first}");
         assert_eq!(second["reused"], true, "{kind}: {second}");
         assert_eq!(second["connection"], 2, "{kind}: {second}");
-        // A third request does not open a third connection.
+        // The third request reuses the second connection.
         assert_eq!(again["connection"], 2, "{kind}: {again}");
     }
     Ok(())
@@ -265,7 +265,7 @@ async fn a_websocket_gets_http1_of_a_server_that_has_both() -> anyhow::Result<()
     Ok(())
 }
 
-/// Returns the report of `pointsman check` about a server with these options.
+/// Returns what `pointsman check` reports about a server with these options.
 fn check(folder: &Path, options: &str) -> anyhow::Result<String> {
     let config = config(SocketAddr::from(([127, 0, 0, 1], 9)), options, "");
     fs::write(

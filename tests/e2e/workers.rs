@@ -1,5 +1,5 @@
-//! State that differs between workers, according to the access log: the worker that serves a
-//! connection, and the cache that a decision comes from.
+//! Differences between workers that the access log shows: the worker that serves a connection, and
+//! whether its cache has a decision.
 
 use pointsman_tests::{Origin, Proxy, Wire, log_field};
 
@@ -30,8 +30,8 @@ async fn field(proxy: &Proxy, name: &str, count: usize) -> anyhow::Result<Vec<St
         .await
 }
 
-/// A few connections are spread over all workers. With only the kernel's hash of addresses, a
-/// worker would get none in one of eight attempts.
+/// Even a few connections are spread over all workers. With the kernel's hash of addresses alone, a
+/// given worker would get none of eight connections in one run of ten.
 #[tokio::test]
 async fn few_connections_are_spread_over_all_workers() -> anyhow::Result<()> {
     const WORKERS: usize = 4;
@@ -44,7 +44,7 @@ async fn few_connections_are_spread_over_all_workers() -> anyhow::Result<()> {
     }
     let mut served = [0; WORKERS];
     for id in field(&proxy, "id", clients.len()).await? {
-        // The upper bits of a request's number identify its worker.
+        // The upper bits of a request's ID identify its worker.
         let worker = usize::try_from(u64::from_str_radix(&id, 16)? >> 48)?;
         served[worker] += 1;
     }
@@ -61,7 +61,8 @@ async fn a_decision_made_before_is_called_cached() -> anyhow::Result<()> {
         let mut client = Wire::connect(proxy.address()).await?;
         client.exchange(request).await?;
     }
-    // The plugin asks which suffix matches the host, ignoring case.
+    // The decision depends only on the suffix that matches the host, ignoring case, so the third
+    // one is cached.
     assert_eq!(
         field(&proxy, "cached", 4).await?,
         ["false", "true", "true", "false"]

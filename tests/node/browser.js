@@ -13,7 +13,7 @@ import { DEADLINE_MS, launch } from "./chromium.js";
 
 const PUSHES = 5;
 
-/** The flag that makes Chromium trust the key of a certificate, and no other. */
+/** Returns the flag that makes Chromium trust only the key of this certificate. */
 async function trusting(certificate) {
   const { publicKey } = new X509Certificate(await readFile(certificate));
   const info = publicKey.export({ type: "spki", format: "der" });

@@ -1,4 +1,4 @@
-// Headless Chromium with a new profile, for the scripts that play a person at a browser.
+// Headless Chromium with a new profile, for the scripts that act as a user of a browser.
 
 import { access } from "node:fs/promises";
 import { constants } from "node:fs";
@@ -16,7 +16,7 @@ async function executable() {
   throw new Error(`no Chromium at ${CHROMIUM.join(", ")}; name one in CHROMIUM`);
 }
 
-/** Starts Chromium without network services of its own, and with these further flags. */
+/** Starts Chromium with these further flags, and without its own background traffic. */
 export async function launch(...flags) {
   return chromium.launch({
     executablePath: await executable(),

@@ -1,9 +1,9 @@
-// Plays a visitor of `pointsman demo` in headless Chromium, and prints one line of JSON with what the
-// page showed. Exits 1, with the reason, if a step does not happen.
+// Acts as a visitor of `pointsman demo` in headless Chromium, and prints one line of JSON with what
+// the page showed. Exits 1, with the reason, if a step fails.
 //
 //   node demo.js PORT PICTURE
 //
-// PICTURE is the PNG file that the page is drawn to, as the README shows it.
+// PICTURE is the PNG file to which the script writes the page's screenshot, as the README shows it.
 
 import { launch } from "./chromium.js";
 
@@ -23,14 +23,14 @@ try {
   await page.goto(`http://www.localhost:${port}/`, DEADLINE);
   await page.waitForSelector("#state.live", DEADLINE);
 
-  /** Sends a request with this Host by its button, and yields the backend that served it. */
+  /** Clicks the button for a request with this Host, and returns the backend that served it. */
   const send = async (host) => {
     await page.evaluate(() => document.getElementById("note").replaceChildren());
     await page.click(`button[data-host="${host}"]`);
     await page.waitForSelector("#note .name", DEADLINE);
     return page.textContent("#note .name");
   };
-  /** Presses the button, and yields what the page says about the swap. */
+  /** Clicks the button that swaps the plugin, and returns what the page says about the swap. */
   const swap = async () => {
     await page.click("#swap");
     await page.waitForSelector("#swap:not([disabled])", DEADLINE);

@@ -14,7 +14,7 @@ const [port, ca] = process.argv.slice(2);
 const session = connect(`https://localhost:${port}`, { ca: readFileSync(ca) });
 session.on("error", (error) => assert.fail(error));
 
-/** The status, the body and the trailers of an answer. */
+/** Returns the status, the body and the trailers of a response. */
 async function answer(stream) {
   let status, trailers;
   stream.on("response", (fields) => (status = fields[":status"]));
@@ -29,7 +29,7 @@ function get(path) {
   return answer(session.request({ ":path": path }));
 }
 
-/** Sends a body in pieces, as fast as the proxy takes them, and trailers after it. */
+/** Sends a body in parts, as fast as the proxy reads them, and then trailers. */
 async function upload(length) {
   const fields = { ":path": "/", ":method": "POST" };
   const stream = session.request(fields, { endStream: false, waitForTrailers: true });
@@ -55,7 +55,7 @@ async function parallel() {
   }
 }
 
-/** A request that its client gives up while the server has it. */
+/** Checks that a client can cancel a request that the server has already received. */
 async function reset() {
   const stream = session.request({ ":path": "/never" });
   const closed = once(stream, "close");
@@ -65,7 +65,7 @@ async function reset() {
   assert.equal(stream.rstCode, constants.NGHTTP2_CANCEL);
 }
 
-/** An answer that its server breaks off ends that stream alone. */
+/** Checks that a response that the server breaks off ends only its own stream. */
 async function broken() {
   await assert.rejects(get("/broken"), { code: "ERR_HTTP2_STREAM_ERROR" });
   assert.equal((await get("/")).status, 200);

@@ -1,5 +1,5 @@
 // The how-to's notifier: socket.io, with its defaults, pushes a numbered message to every browser.
-// Prints one line of JSON, its port, once it listens on 127.0.0.1.
+// Once the server listens on 127.0.0.1, it prints its port as one line of JSON.
 
 import { createServer } from "node:http";
 import { Server } from "socket.io";
@@ -11,7 +11,7 @@ const http = createServer((request, response) => {
   response.end(`the notifier has no ${request.url}\n`);
 });
 
-// The page has another origin: it comes from www.test.tld, this server is io.test.tld.
+// The page has another origin: it comes from www.test.tld, and this server is io.test.tld.
 const io = new Server(http, { cors: { origin: ["http://www.test.tld", "https://www.test.tld"] } });
 
 io.on("connection", (socket) => {

@@ -2,10 +2,10 @@
 //
 //   node tls_origin.js KIND CERTIFICATE KEY [CLIENT_CA]
 //
-// KIND is `https` (HTTP/1.1 without ALPN's `h2`), `http2` (nothing else), `both`, or `echo`, which
-// sends back bytes without HTTP. WebSockets are echoed as bytes. With CLIENT_CA, clients must
-// present a certificate of that authority. Prints one line of JSON, its port, once it listens on
-// 127.0.0.1.
+// KIND is `https` (HTTP/1.1, without `h2` in ALPN), `http2` (only HTTP/2), `both`, or `echo`, which
+// sends back bytes without HTTP. Bytes of a WebSocket are also sent back. With CLIENT_CA, clients
+// must present a certificate from that authority. Once the server listens on 127.0.0.1, it prints
+// its port as one line of JSON.
 
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -34,7 +34,7 @@ function facts(socket) {
 
 function answer(request, response) {
   const text = JSON.stringify({ http: request.httpVersion, ...facts(request.socket) });
-  // The next request then uses a new connection.
+  // The server closes the connection after this response, so the next request uses a new one.
   const isLast = request.url === "/last";
   const fields = { "Content-Type": "application/json", "Content-Length": text.length };
   if (isLast && request.httpVersion === "1.1") fields.Connection = "close";
@@ -60,7 +60,8 @@ server.on("upgrade", (request, socket) => {
   socket.pipe(socket);
 });
 server.on("secureConnection", () => (connections += 1));
-// Ignores proxies that refuse this server's certificate.
+// A handshake can fail because the proxy refuses this server's certificate, which is not an error
+// here.
 server.on("tlsClientError", () => {});
 server.listen(0, "127.0.0.1", () => {
   console.log(JSON.stringify({ port: server.address().port }));

@@ -9,7 +9,7 @@ use rcgen::{
     KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber,
 };
 
-/// Signs certificates, with ECDSA keys.
+/// A certificate authority that issues certificates with ECDSA keys.
 #[derive(Debug)]
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
@@ -20,7 +20,7 @@ impl Authority {
     /// Creates an authority that no one trusts yet.
     ///
     /// # Errors
-    /// Those of rcgen.
+    /// Fails if rcgen fails.
     pub fn new(name: &str) -> anyhow::Result<Self> {
         let mut params = CertificateParams::new([])?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -42,12 +42,12 @@ impl Authority {
     /// Writes `NAME.pem` and `NAME.key` for a server or a client with these names.
     ///
     /// # Errors
-    /// Those of rcgen and of the disk.
+    /// Fails if rcgen fails or the files cannot be written.
     pub fn issue(&self, folder: &Path, name: &str, names: &[&str]) -> anyhow::Result<()> {
         self.issue_with(folder, name, names, |_| ())
     }
 
-    /// Does the same as [`Authority::issue`] with other parameters.
+    /// Does the same as [`Authority::issue`], with other parameters.
     ///
     /// # Errors
     /// As [`Authority::issue`].

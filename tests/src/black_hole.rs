@@ -1,4 +1,4 @@
-//! A server that drops packets, like a host that is down or has a firewall.
+//! A server that does not respond to packets, like a host that is down or behind a firewall.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,8 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// An address of 127.0.0.1 that does not respond to a SYN.
 ///
-/// It listens, with a queue of one place that is taken, so the kernel drops later attempts.
+/// The socket listens, but its queue has only one slot, which is taken. The kernel therefore drops
+/// further attempts.
 #[derive(Debug)]
 pub struct BlackHole {
     address: SocketAddr,
@@ -19,7 +20,7 @@ impl BlackHole {
     /// Creates a black hole on any free port.
     ///
     /// # Errors
-    /// No port to listen on.
+    /// Fails if no port is free.
     pub async fn new() -> anyhow::Result<Self> {
         let socket = TcpSocket::new_v4().context("making a socket")?;
         socket

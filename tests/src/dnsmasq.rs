@@ -1,4 +1,4 @@
-//! A real DNS server: Debian's `dnsmasq`, with the records that a test gives it.
+//! A real DNS server: Debian's `dnsmasq`, with records that a test sets.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
@@ -18,17 +18,17 @@ pub enum Record {
     Address(String, IpAddr, u32),
     /// A CNAME record, whose target has to be the name of another record.
     Alias(String, String, u32),
-    /// An SRV record. Its TTL is the same for all of them.
+    /// An SRV record. All SRV records have the same TTL.
     Service {
-        /// `_http._tcp.test.tld`.
+        /// Name of the record, such as `_http._tcp.test.tld`.
         name: String,
         /// Name of the host.
         target: String,
         /// Port of the host.
         port: u16,
-        /// Priority: hosts with the lowest are used before the others.
+        /// Priority: hosts with the lowest number are used before the others.
         priority: u16,
-        /// Share among the hosts of one priority.
+        /// Share of this host among the hosts with the same priority.
         weight: u16,
     },
 }
@@ -71,8 +71,8 @@ impl Record {
     }
 }
 
-/// A running DNS server for `tld`: names below it without a record do not exist. It refuses all
-/// other names, and queries no other server.
+/// A running DNS server for `tld`. Names below `tld` without a record do not exist. The server
+/// refuses all other names, and queries no other server.
 #[derive(Debug)]
 pub struct Dnsmasq {
     process: Process,
@@ -84,7 +84,7 @@ impl Dnsmasq {
     /// Starts the server without records, and waits until it answers.
     ///
     /// # Errors
-    /// It is not installed, or does not start.
+    /// Fails if `dnsmasq` is not installed or does not start.
     pub async fn start() -> anyhow::Result<Self> {
         Self::with(&[]).await
     }
@@ -110,7 +110,7 @@ impl Dnsmasq {
         self.port.address()
     }
 
-    /// Returns the server as a configuration names it: `resolve = { nameservers = [...] }`.
+    /// Returns the server as a value for `nameservers`, as in `resolve = { nameservers = [...] }`.
     pub fn nameserver(&self) -> String {
         self.address().to_string()
     }
@@ -118,13 +118,13 @@ impl Dnsmasq {
     /// Replaces all records, and waits until they are served.
     ///
     /// Restarts the program at the same address, because it reads records only at startup. Queries
-    /// that come in between are lost, as datagrams can be.
+    /// during the restart are lost, as datagrams can be.
     ///
     /// # Errors
-    /// It does not start again.
+    /// Fails if the program does not start again.
     pub async fn set_records(&mut self, records: &[Record]) -> anyhow::Result<()> {
         write(&self.directory, records)?;
-        // A suspended process would not handle another signal.
+        // SIGKILL also ends a suspended process, which would not handle another signal.
         self.process.signal(Signal::SIGKILL)?;
         self.process.ended().await?;
         self.process = run(&self.directory, self.address()).await?;
@@ -134,28 +134,28 @@ impl Dnsmasq {
     /// Suspends the server: it receives queries but does not answer.
     ///
     /// # Errors
-    /// It is gone.
+    /// Fails if the process is gone.
     pub fn pause(&self) -> anyhow::Result<()> {
         self.process.signal(Signal::SIGSTOP)
     }
 
-    /// Resumes the server, which then also answers the queries in between.
+    /// Resumes the server, which then also answers the queries that arrived while it was suspended.
     ///
     /// # Errors
-    /// It is gone.
+    /// Fails if the process is gone.
     pub fn resume(&self) -> anyhow::Result<()> {
         self.process.signal(Signal::SIGCONT)
     }
 
-    /// Returns the number of queries for `name`, of any type, since the last change to records.
+    /// Returns the number of queries for `name`, of any type, since the records last changed.
     pub fn questions(&self, name: &str) -> usize {
         questions(&self.process.log(), name)
     }
 
-    /// Waits until `count` queries for `name` have come since the last change to records.
+    /// Waits until `count` queries for `name` have arrived since the records last changed.
     ///
     /// # Errors
-    /// They do not come.
+    /// Fails if the queries do not arrive.
     pub async fn asked(&self, name: &str, count: usize) -> anyhow::Result<()> {
         let what = format!("{count} questions for {name}");
         self.process
@@ -188,15 +188,16 @@ async fn run(directory: &TempDir, address: SocketAddr) -> anyhow::Result<Process
         .env("PATH", path_with_sbin())
         .args(["--keep-in-foreground", "--log-facility=-", "--log-queries"])
         .args(["--no-resolv", "--no-hosts", "--bind-interfaces"])
-        // Keeps its user: the process has no privileges to drop.
+        // Without these options, dnsmasq would change its user, but the process has no privileges
+        // to drop.
         .args(["--user=", "--group=", "--pid-file="])
-        // For SRV records, which have no TTL of their own here.
+        // `--local-ttl` sets the TTL of SRV records, which cannot have individual TTLs here.
         .args(["--local=/tld/", "--local-ttl=1"])
         .arg(format!("--listen-address={}", address.ip()))
         .arg(format!("--port={}", address.port()))
         .arg(format!("--conf-file={}", file.display()));
     let process = Process::start(command)?;
-    // Its sockets are bound by then, so no query is lost.
+    // When this line appears, the sockets are bound, so no query is lost.
     process.line_with("started, version").await?;
     Ok(process)
 }

@@ -10,11 +10,11 @@ use http::{HeaderMap, HeaderValue, Response};
 
 use crate::http2::{Asked, Http2Origin};
 
-/// Services with their health: 1 is SERVING, 2 is `NOT_SERVING`.
+/// Health of each service: 1 is SERVING, 2 is `NOT_SERVING`.
 type Services = Arc<Mutex<BTreeMap<String, u8>>>;
 
-/// A server that responds to health checks over HTTP/2 without TLS, and to other requests with its
-/// name.
+/// A server that responds to health checks over HTTP/2 without TLS. It responds to other requests
+/// with its name.
 #[derive(Debug)]
 pub struct GrpcOrigin {
     origin: Http2Origin,
@@ -25,7 +25,7 @@ impl GrpcOrigin {
     /// Starts a server that has no service at first.
     ///
     /// # Errors
-    /// No port to listen on.
+    /// Fails if no port is free.
     pub async fn with_name(name: &'static str) -> anyhow::Result<Self> {
         let services = Services::default();
         let known = Arc::clone(&services);
@@ -48,7 +48,7 @@ impl GrpcOrigin {
         self.origin.address()
     }
 
-    /// Sets whether this service is serving from now on.
+    /// Sets whether this service reports itself as serving from now on.
     pub fn set_serving(&self, service: &str, is_serving: bool) {
         let status = if is_serving { 1 } else { 2 };
         lock(&self.services).insert(service.to_owned(), status);
@@ -71,7 +71,7 @@ async fn answer(mut asked: Asked, services: &Services) -> anyhow::Result<()> {
     let status = lock(services).get(&service).copied();
     let response = Response::builder().header("content-type", "application/grpc");
     let Some(status) = status else {
-        // NOT_FOUND, in a head without a body.
+        // The status 5 is NOT_FOUND; the response has no body.
         let response = response.header("grpc-status", "5").body(())?;
         asked.respond.send_response(response, true)?;
         return Ok(());

@@ -1,4 +1,4 @@
-//! Clients and servers of HTTP/2, based on the h2 crate, without TLS.
+//! HTTP/2 clients and servers without TLS, based on the h2 crate.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -27,21 +27,21 @@ impl Http2Client {
     /// Connects, and starts HTTP/2 by prior knowledge.
     ///
     /// # Errors
-    /// No connection, or no HTTP/2.
+    /// Fails if the connection or the HTTP/2 handshake fails.
     pub async fn connect(address: SocketAddr) -> anyhow::Result<Http2Client> {
         let socket = TcpStream::connect(address).await?;
         let (send, connection) = timeout(DEADLINE, h2::client::handshake(socket)).await??;
         tokio::spawn(async move {
-            // Requests on the connection see how it ends.
+            // Requests on the connection also report its error, so this task ignores it.
             let _ = connection.await;
         });
         Ok(Http2Client { send })
     }
 
-    /// Returns a handle for other kinds of requests.
+    /// Returns a handle with which a test can send any kind of request.
     ///
     /// # Errors
-    /// The connection accepts no further request.
+    /// Fails if the connection accepts no further request.
     pub async fn ready(&self) -> anyhow::Result<SendRequest<Bytes>> {
         Ok(timeout(DEADLINE, self.send.clone().ready()).await??)
     }
@@ -49,7 +49,7 @@ impl Http2Client {
     /// Sends a GET, and returns the status and body of the response.
     ///
     /// # Errors
-    /// There is no response.
+    /// Fails if there is no complete response.
     pub async fn get(&self, path: &str) -> anyhow::Result<(u16, Bytes)> {
         let request = Request::get(format!("http://www.test.tld{path}")).body(())?;
         let (response, _) = self.ready().await?.send_request(request, true)?;
@@ -61,7 +61,7 @@ impl Http2Client {
 /// Reads a whole body.
 ///
 /// # Errors
-/// It breaks off.
+/// Fails if the body breaks off.
 async fn read(mut body: RecvStream) -> anyhow::Result<Bytes> {
     let mut whole = BytesMut::new();
     while let Some(piece) = timeout(DEADLINE, body.data()).await? {
@@ -72,7 +72,7 @@ async fn read(mut body: RecvStream) -> anyhow::Result<Bytes> {
     Ok(whole.freeze())
 }
 
-/// A request at an [`Http2Origin`].
+/// A request that an [`Http2Origin`] has received.
 #[derive(Debug)]
 pub struct Asked {
     /// The connection's number, from 0.
@@ -81,7 +81,7 @@ pub struct Asked {
     pub number: usize,
     /// The request, with its body.
     pub request: Request<RecvStream>,
-    /// The handle to respond with.
+    /// The handle for the response.
     pub respond: SendResponse<Bytes>,
 }
 
@@ -89,7 +89,7 @@ impl Asked {
     /// Responds with 200 and a body.
     ///
     /// # Errors
-    /// The client is gone.
+    /// Fails if the client is gone.
     pub fn answer(mut self, body: impl Into<Bytes>) -> anyhow::Result<()> {
         let mut stream = self.respond.send_response(Response::new(()), false)?;
         stream.send_data(body.into(), true)?;
@@ -97,7 +97,7 @@ impl Asked {
     }
 }
 
-/// A server on a port of 127.0.0.1.
+/// An HTTP/2 server on a port of 127.0.0.1.
 #[derive(Debug)]
 pub struct Http2Origin {
     address: SocketAddr,
@@ -112,11 +112,11 @@ impl Drop for Http2Origin {
 }
 
 impl Http2Origin {
-    /// Starts a server that calls `script` for each request, in a separate task. A connection ends
-    /// with GOAWAY after `most` requests, if that is given.
+    /// Starts a server that calls `script` for each request, in a separate task. If `most` is
+    /// given, a connection ends with GOAWAY after that number of requests.
     ///
     /// # Errors
-    /// No port to listen on.
+    /// Fails if no port is free.
     pub async fn start<F, Fut>(
         builder: h2::server::Builder,
         most: Option<usize>,

@@ -8,7 +8,7 @@
 //! ```no_run
 //! # use pointsman_tests::{Origin, Proxy, Wire};
 //! # async fn test() -> anyhow::Result<()> {
-//! let www = Origin::naming("www").await?;
+//! let www = Origin::with_name("www").await?;
 //! let proxy = Proxy::pointsman(&format!(
 //!     r#"
 //!     [frontend.http-in]
@@ -62,16 +62,17 @@ pub use python::python;
 pub use setup::Setup;
 pub use wire::{End, Wire};
 
-/// Longest wait for anything that a test expects to happen.
+/// Maximum wait for anything that a test expects to happen.
 ///
-/// It allows a loaded machine to start a process. A test that passes never waits that long.
+/// It is long enough for a loaded machine to start a process. A test that passes never waits that
+/// long.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A port that no other process gets, for a server that can neither bind port 0 nor inherit a
-/// socket.
+/// A port that no other process is assigned, for a server that can neither bind port 0 nor inherit
+/// a socket.
 ///
-/// The port is bound but not listening for as long as this value lives. The kernel does not assign
-/// it to a process that asks for any port, but a server that sets `SO_REUSEADDR` can still listen
+/// The port is bound but not listening for as long as this value exists. The kernel does not assign
+/// it to a process that requests any free port. A server that sets `SO_REUSEADDR` can still listen
 /// on it.
 #[derive(Debug)]
 pub struct ReservedPort {
@@ -83,7 +84,7 @@ impl ReservedPort {
     /// Reserves a port of 127.0.0.1.
     ///
     /// # Errors
-    /// The system has no socket or no port left.
+    /// Fails if the system has no socket or no port left.
     pub fn new() -> anyhow::Result<Self> {
         let socket = TcpSocket::new_v4().context("making a socket")?;
         socket.set_reuseaddr(true)?;

@@ -1,7 +1,7 @@
-//! HTTP/1.1 messages as they came over the wire, for tests to inspect.
+//! HTTP/1.1 messages as they were received, for tests to inspect.
 //!
-//! Lenient where a test wants to see what was sent, strict about framing. Called by `Wire`; does
-//! not use the proxy's own parser.
+//! The parser is lenient where a test wants to see what was sent, and strict about framing. `Wire`
+//! calls it. It does not use the proxy's own parser.
 
 use anyhow::{Context, bail};
 
@@ -10,9 +10,10 @@ use anyhow::{Context, bail};
 pub struct Head {
     /// Every byte up to and including the blank line.
     pub raw: Vec<u8>,
-    /// The first line, without its end.
+    /// The first line, without its line end.
     pub start_line: String,
-    /// Field lines in the order received, names as sent, values without surrounding blanks.
+    /// Field lines in the order in which they were received: names as sent, values without
+    /// surrounding blanks.
     pub fields: Vec<(String, Vec<u8>)>,
 }
 
@@ -20,7 +21,7 @@ impl Head {
     /// Parses a head that ends with a blank line.
     ///
     /// # Errors
-    /// A field line without a colon.
+    /// Fails if a field line has no colon.
     pub(crate) fn parse(raw: Vec<u8>) -> anyhow::Result<Self> {
         let text = raw.clone();
         let mut lines = text
@@ -41,7 +42,7 @@ impl Head {
     /// Returns the status code of a response.
     ///
     /// # Errors
-    /// The start line is not a status line.
+    /// Fails if the start line is not a status line.
     pub fn status(&self) -> anyhow::Result<u16> {
         self.start_line
             .strip_prefix("HTTP/1.")
@@ -50,7 +51,7 @@ impl Head {
             .with_context(|| format!("not a status line: {:?}", self.start_line))
     }
 
-    /// Returns every value of the field `name`, ignoring case.
+    /// Returns every value of the field `name`, ignoring the case of the name.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         self.fields
             .iter()
@@ -67,7 +68,7 @@ impl Head {
     /// Returns how the body that follows is framed (RFC 9112, section 6.3).
     ///
     /// # Errors
-    /// Framing that two readers could interpret differently.
+    /// Fails if two readers could interpret the framing differently.
     pub(crate) fn framing(&self, role: Role<'_>) -> anyhow::Result<Framing> {
         if let Role::ResponseTo(method) = role {
             let status = self.status()?;
@@ -94,12 +95,12 @@ impl Head {
     }
 }
 
-/// A whole message.
+/// A whole message, with its body.
 #[derive(Clone, Debug)]
 pub struct Message {
     /// Start line and fields.
     pub head: Head,
-    /// Content, without any chunked coding.
+    /// Content, after any chunked coding was removed.
     pub body: Vec<u8>,
     /// Trailer fields of a chunked body.
     pub trailers: Vec<(String, Vec<u8>)>,
@@ -109,11 +110,11 @@ pub struct Message {
 #[derive(Clone, Copy)]
 pub(crate) enum Role<'a> {
     Request,
-    /// A response to this method, on which its framing depends.
+    /// A response to a request with this method, on which the framing depends.
     ResponseTo(&'a str),
 }
 
-/// The end of a body.
+/// How the end of a body is determined.
 pub(crate) enum Framing {
     Length(usize),
     Chunked,

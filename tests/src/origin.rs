@@ -1,6 +1,7 @@
-//! A server for the proxy to forward to: scripted, in this process, recording what it receives.
+//! A scripted server to which the proxy forwards requests. It runs in this process, and records
+//! what it receives.
 //!
-//! It handles raw bytes both ways, so that it can also be a server that breaks the rules of HTTP.
+//! It sends and receives raw bytes, so it can also break the rules of HTTP.
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -30,11 +31,11 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Starts a server that responds to each request with 200 and `name` as the body, on
-    /// connections kept alive.
+    /// Starts a server that responds to each request with 200 and `name` as the body, on kept-alive
+    /// connections.
     ///
     /// # Errors
-    /// No port to listen on.
+    /// Fails if no port is free.
     pub async fn with_name(name: &str) -> anyhow::Result<Self> {
         Self::answering(format!(
             "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n{name}",
@@ -43,22 +44,22 @@ impl Origin {
         .await
     }
 
-    /// Starts a server that reads each whole request and responds with these bytes, on connections
-    /// kept alive.
+    /// Starts a server that reads each whole request and responds with these bytes, on kept-alive
+    /// connections.
     ///
     /// # Errors
-    /// No port to listen on.
+    /// Fails if no port is free.
     pub async fn answering(response: impl Into<Vec<u8>>) -> anyhow::Result<Self> {
         Self::answering_at(ANY_PORT, response).await
     }
 
-    /// Does the same as [`Origin::answering`] on this address: that of a [`ReservedPort`], for a
-    /// server that starts after the proxy, or stops and comes back.
+    /// Does the same as [`Origin::answering`] on this address. The address is that of a
+    /// [`ReservedPort`] if the server starts after the proxy, or stops and comes back.
     ///
     /// [`ReservedPort`]: crate::ReservedPort
     ///
     /// # Errors
-    /// The address is taken.
+    /// Fails if the address is taken.
     pub async fn answering_at(
         address: SocketAddr,
         response: impl Into<Vec<u8>>,
@@ -69,7 +70,7 @@ impl Origin {
         Self::start(address, requests, move |mut wire, _| {
             let (record, response) = (Arc::clone(&record), Arc::clone(&response));
             async move {
-                // Ends with the connection. A client that disconnects is not an error.
+                // The loop ends with the connection. A client that disconnects is not an error.
                 while let Ok(request) = wire.request().await {
                     record
                         .lock()
@@ -83,13 +84,14 @@ impl Origin {
         .await
     }
 
-    /// Starts a server that runs `script` for each connection, with the connection's number from 0.
+    /// Starts a server that runs `script` for each connection. The script receives the connection
+    /// and its number, from 0.
     ///
     /// The connection closes when the script returns. [`Origin::join`] returns the scripts' errors.
-    /// [`Origin::requests`] stays empty, because the script does its own reading.
+    /// [`Origin::requests`] stays empty, because the script reads requests itself.
     ///
     /// # Errors
-    /// No port to listen on.
+    /// Fails if no port is free.
     pub async fn scripted<F, Fut>(script: F) -> anyhow::Result<Self>
     where
         F: Fn(Wire, usize) -> Fut + Send + 'static,
@@ -150,14 +152,14 @@ impl Origin {
     /// connections close right after.
     pub async fn stop(mut self) {
         self.task.abort();
-        // The task ends as aborted, and its sockets are closed with it.
+        // The task was aborted, which also closes its sockets.
         let _ = (&mut self.task).await;
     }
 
     /// Stops listening, and waits for every running script to return.
     ///
     /// # Errors
-    /// A script's error or panic, or a script that still runs after [`DEADLINE`].
+    /// Fails if a script returns an error, panics, or still runs after [`DEADLINE`].
     pub async fn join(mut self) -> anyhow::Result<()> {
         self.stop.notify_one();
         match tokio::time::timeout(DEADLINE, &mut self.task).await {
@@ -169,7 +171,7 @@ impl Origin {
 
 impl Drop for Origin {
     fn drop(&mut self) {
-        // The scripts are in a JoinSet that the task owns, so they end with it.
+        // The task owns the JoinSet of the scripts, so they end with it.
         self.task.abort();
     }
 }

@@ -1,6 +1,7 @@
-//! A real ACME server, and a name server that resolves every name to this machine.
+//! A real ACME server, and a DNS server that resolves every name to this machine.
 //!
-//! Both are Debian's: `pebble` and `pebble-challtestsrv`. The server's state ends with it.
+//! Both come from Debian: `pebble` and `pebble-challtestsrv`. The ACME server loses its state when
+//! it ends.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -14,19 +15,19 @@ use tempfile::TempDir;
 use crate::ReservedPort;
 use crate::process::Process;
 
-/// Text in its log, once for each order.
+/// Text that the ACME server logs once for each order.
 const ORDERED: &str = "orders in the db";
 
 /// Behavior of the server.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PebbleSetup {
-    /// Validity of its certificates, in seconds. Default: years.
+    /// Validity of the issued certificates, in seconds. By default, it is several years.
     pub validity: Option<u32>,
-    /// Percentage of good nonces that it refuses.
+    /// Percentage of valid nonces that the server refuses.
     pub refused_nonces: u8,
-    /// Whether it accepts every claim to control a name.
+    /// Whether the server accepts every claim to control a name.
     pub skip_validation: bool,
-    /// Whether it takes a few seconds to validate challenges.
+    /// Whether the server takes a few seconds to validate a challenge.
     pub is_slow: bool,
 }
 
@@ -47,7 +48,7 @@ impl Pebble {
     /// Starts the server, and waits until it listens.
     ///
     /// # Errors
-    /// It is not installed, or does not start.
+    /// Fails if the server is not installed or does not start.
     pub async fn start(setup: PebbleSetup) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir()?;
         let reserve = ReservedPort::new;
@@ -100,18 +101,18 @@ impl Pebble {
         })
     }
 
-    /// Returns the address at which the server validates challenges of `http-01`, whatever the
+    /// Returns the address to which the server connects for `http-01` challenges, whatever the
     /// name.
     pub fn http(&self) -> SocketAddr {
         self.http.address()
     }
 
-    /// Returns the address at which the server validates challenges of `tls-alpn-01`.
+    /// Returns the address to which the server connects for `tls-alpn-01` challenges.
     pub fn tls(&self) -> SocketAddr {
         self.tls.address()
     }
 
-    /// Returns `acme` of a `[tls.NAME]` that uses this server, with `more` keys.
+    /// Returns the key `acme` for a table `[tls.NAME]` that uses this server, with `more` keys.
     pub fn table(&self, names: &[&str], storage: &Path, more: &str) -> String {
         format!(
             "acme = {{ names = {names:?}, directory = \"https://{}/dir\", ca = {:?}, \
@@ -122,7 +123,7 @@ impl Pebble {
         )
     }
 
-    /// Returns the file with the authority of the server's own certificate.
+    /// Returns the file with the authority that issued the server's own certificate.
     pub fn ca(&self) -> PathBuf {
         self.directory.path().join("ca.pem")
     }
@@ -130,15 +131,15 @@ impl Pebble {
     /// Returns a file with the root authority of the certificates that the server issues.
     ///
     /// # Errors
-    /// The server does not provide it.
+    /// Fails if the server does not provide it.
     pub async fn root(&self) -> anyhow::Result<PathBuf> {
         self.download("roots/0", "root.pem").await
     }
 
-    /// Returns a file with the authority between the root and the issued certificates.
+    /// Returns a file with the intermediate authority between the root and the issued certificates.
     ///
     /// # Errors
-    /// The server does not provide it.
+    /// Fails if the server does not provide it.
     pub async fn intermediate(&self) -> anyhow::Result<PathBuf> {
         self.download("intermediates/0", "intermediate.pem").await
     }
@@ -167,7 +168,7 @@ impl Pebble {
     /// Waits for the first order.
     ///
     /// # Errors
-    /// No order comes.
+    /// Fails if no order comes.
     pub async fn ordered(&self) -> anyhow::Result<()> {
         self.server.line_with(ORDERED).await.map(drop)
     }
@@ -185,7 +186,7 @@ async fn start_names(address: SocketAddr, management: SocketAddr) -> anyhow::Res
     Ok(names)
 }
 
-/// Creates a certificate for the server itself, used for nothing else.
+/// Creates the certificate of the ACME server itself, which nothing else uses.
 fn certify(directory: &Path) -> anyhow::Result<()> {
     let key = KeyPair::generate()?;
     let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];

@@ -1,7 +1,8 @@
-//! Child processes: started with their output captured, killed with their own children on drop.
+//! Child processes: their output is captured, and on drop they are killed together with their own
+//! children.
 //!
-//! One thread per stream reads the output, so that no pipe fills up. Called by `Proxy` and by tests
-//! that run another server.
+//! One thread per stream reads the output, so that no pipe fills up. `Proxy` uses this module, and
+//! so do tests that run another server.
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
@@ -24,10 +25,10 @@ pub struct Process {
     name: String,
     child: Child,
     output: Arc<Output>,
-    /// Changes with each line; closes when the process has closed both streams.
+    /// Number of lines so far. The channel closes when the process has closed both streams.
     progress: watch::Receiver<usize>,
     deadline: Duration,
-    /// Whether the process was waited for: its ID may then belong to another process.
+    /// Whether the process has been waited for. Its ID may then belong to another process.
     is_gone: bool,
 }
 
@@ -44,16 +45,16 @@ impl Output {
 impl Process {
     /// Starts `command`, and captures its output.
     ///
-    /// Its standard input is what the command specifies, or inherited.
+    /// Its standard input is what the command specifies; by default, it is inherited.
     ///
     /// # Errors
-    /// The program does not exist or cannot be run.
+    /// Fails if the program does not exist or cannot be run.
     pub fn start(mut command: Command) -> anyhow::Result<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // A separate group, so that its children can be killed with it.
+            // The process has its own group, so that its children can be killed with it.
             .process_group(0)
             .spawn()
             .with_context(|| {
@@ -78,7 +79,7 @@ impl Process {
         })
     }
 
-    /// Sets the longest wait from now on, in place of [`DEADLINE`].
+    /// Sets the maximum wait for later calls, in place of [`DEADLINE`].
     #[must_use]
     pub fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
@@ -98,7 +99,7 @@ impl Process {
     /// Waits until `pick` finds a match in the lines written so far.
     ///
     /// # Errors
-    /// The process ends first, or the deadline passes; the error contains the log.
+    /// Fails if the process ends first or the deadline passes. The error contains the log.
     pub async fn wait_for<T>(
         &self,
         what: &str,
@@ -112,7 +113,7 @@ impl Process {
                     return Some(found);
                 }
                 if progress.changed().await.is_err() {
-                    // Both streams are closed: checks the last lines once more.
+                    // Both streams are closed, so the lines are complete and are checked once more.
                     return pick(&self.output.lines());
                 }
             }
@@ -144,7 +145,7 @@ impl Process {
     /// Sends a signal.
     ///
     /// # Errors
-    /// The process is gone.
+    /// Fails if the process is gone.
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         kill(self.pid()?, signal).with_context(|| format!("sending {signal} to {}", self.name))
     }
@@ -152,7 +153,7 @@ impl Process {
     /// Waits for the process to end on its own.
     ///
     /// # Errors
-    /// It is still running after the deadline.
+    /// Fails if the process is still running after the deadline.
     pub async fn ended(&mut self) -> anyhow::Result<ExitStatus> {
         let mut progress = self.progress.clone();
         let closed = async { while progress.changed().await.is_ok() {} };
@@ -164,20 +165,20 @@ impl Process {
                 self.output.lines().join("\n")
             );
         }
-        // The streams are closed, so this takes no time.
+        // The streams are closed, so the wait for the exit status is short.
         self.is_gone = true;
         self.child.wait().context("waiting for the process")
     }
 
-    /// Waits for the process to end on its own, even if processes that it has started continue.
-    /// Returns its exit code.
+    /// Waits for the process to end on its own, even if processes that it has started continue to
+    /// run. Returns its exit code.
     ///
     /// # Errors
-    /// It is still running after the deadline.
+    /// Fails if the process is still running after the deadline.
     pub async fn exited(&self) -> anyhow::Result<Option<i32>> {
         let id = self.pid()?;
         let waiting = tokio::task::spawn_blocking(move || {
-            // The process stays waitable, so that its ID is not reused.
+            // The process can still be waited for, so that its ID is not reused.
             waitid(Id::Pid(id), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)
         });
         let status = tokio::time::timeout(self.deadline, waiting).await;
@@ -193,7 +194,7 @@ impl Process {
     /// Returns whether the process is still running.
     ///
     /// # Errors
-    /// It is not a child of this process.
+    /// Fails if the process is not a child of this process.
     pub fn runs(&self) -> anyhow::Result<bool> {
         let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT | WaitPidFlag::WNOHANG;
         Ok(waitid(Id::Pid(self.pid()?), flags)? == WaitStatus::StillAlive)

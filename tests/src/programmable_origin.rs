@@ -1,5 +1,5 @@
-//! A server whose behavior a test changes while it runs, separately for health checks and other
-//! requests.
+//! A server whose behavior a test can change while it runs, separately for health checks and for
+//! other requests.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,20 +16,20 @@ use crate::wire::Wire;
 /// The path of health checks.
 const HEALTH: &str = "/health";
 
-/// The fate of a request.
+/// What the server does with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Behavior {
-    /// The response has this status. The body of a 200 is the server's name.
+    /// Responds with this status. The body of a 200 is the server's name.
     Answers(u16),
-    /// The response is a 200, sent as soon as the behavior changes.
+    /// Responds with a 200 as soon as the behavior changes.
     Holds,
-    /// There is no response, and the connection stays open.
+    /// Sends no response, and keeps the connection open.
     Silent,
-    /// The connection is closed.
+    /// Closes the connection.
     Closes,
 }
 
-/// A server that names itself, with a behavior that can change.
+/// A server that responds with its name, and whose behavior can change.
 #[derive(Debug)]
 pub struct ProgrammableOrigin {
     origin: Origin,
@@ -40,7 +40,7 @@ pub struct ProgrammableOrigin {
 struct Shared {
     name: String,
     behavior: watch::Sender<Behavior>,
-    /// Behaviors for checks, in reverse order. The last one stays.
+    /// Behaviors for the next checks, in reverse order. The last behavior stays in force.
     checks: Mutex<Vec<Behavior>>,
     record: watch::Sender<Record>,
 }
@@ -55,7 +55,7 @@ impl ProgrammableOrigin {
     /// Starts a server that responds to everything with 200 at first.
     ///
     /// # Errors
-    /// No port to listen on.
+    /// Fails if no port is free.
     pub async fn with_name(name: &str) -> anyhow::Result<Self> {
         let shared = Arc::new(Shared {
             name: name.to_owned(),
@@ -77,13 +77,14 @@ impl ProgrammableOrigin {
         self.origin.address()
     }
 
-    /// Sets the behavior for requests from now on; requests that are held get their response.
+    /// Sets the behavior for requests from now on. Requests that the server holds get their
+    /// response.
     pub fn set(&self, behavior: Behavior) {
         self.shared.behavior.send_replace(behavior);
     }
 
     /// Sets the behaviors for the next checks, which have the path `/health`. Each check uses the
-    /// next behavior; the last one then stays.
+    /// next behavior, and the last behavior stays in force.
     pub fn set_checks(&self, behaviors: impl IntoIterator<Item = Behavior>) {
         let mut behaviors: Vec<_> = behaviors.into_iter().collect();
         behaviors.reverse();
@@ -103,7 +104,7 @@ impl ProgrammableOrigin {
     /// Waits until the server has received `count` requests, not counting checks.
     ///
     /// # Errors
-    /// They do not come.
+    /// Fails if the requests do not arrive.
     pub async fn reached(&self, count: usize) -> anyhow::Result<()> {
         self.wait(|record| record.requests.len() >= count).await
     }
@@ -111,7 +112,7 @@ impl ProgrammableOrigin {
     /// Waits until the server has received `count` checks.
     ///
     /// # Errors
-    /// They do not come.
+    /// Fails if the checks do not arrive.
     pub async fn checked(&self, count: usize) -> anyhow::Result<()> {
         self.wait(|record| record.checks.len() >= count).await
     }
@@ -135,7 +136,7 @@ impl Shared {
     }
 
     async fn serve(&self, mut wire: Wire) -> anyhow::Result<()> {
-        // Ends with the connection. A client that disconnects is not an error.
+        // The loop ends with the connection. A client that disconnects is not an error.
         while let Ok(request) = wire.request().await {
             let is_check = request.head.start_line.contains(HEALTH);
             let behavior = if is_check {

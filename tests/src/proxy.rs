@@ -13,18 +13,18 @@ use tempfile::TempDir;
 
 use crate::process::Process;
 
-/// Name of the configuration, which the commands use by default.
+/// Name of the configuration file, which the commands use by default.
 const FILE: &str = "pointsman.toml";
 
-/// Address of a frontend, as in the log.
+/// Address of a frontend, as the log reports it.
 #[derive(Debug)]
 enum Address {
     Tcp(SocketAddr),
-    /// A Unix socket, whose path the test knows.
+    /// A Unix socket. The test knows its path.
     Unix,
 }
 
-/// A start that failed.
+/// Result of a start that failed.
 #[derive(Debug)]
 pub struct Refusal {
     /// The exit code; `None` if a signal ended the process.
@@ -33,11 +33,11 @@ pub struct Refusal {
     pub log: String,
 }
 
-/// A running proxy. Its log and signals are those of its [`Process`].
+/// A running proxy. It dereferences to its [`Process`], for the log and for signals.
 #[derive(Debug)]
 pub struct Proxy {
     process: Process,
-    /// Frontend and address, in the order in which they were bound.
+    /// Frontend and address of each listener, in the order in which they were bound.
     addresses: Vec<(String, Address)>,
     /// Directory of the configuration, and of other files that the test adds.
     directory: TempDir,
@@ -47,16 +47,17 @@ impl Proxy {
     /// Starts the `pointsman` that cargo built, and waits until it listens on every address.
     ///
     /// `config` is a `pointsman.toml` in which every `bind` has port 0. The binary is in the
-    /// directory above the tests' own, or is the one that `POINTSMAN_BIN` names.
+    /// directory above that of the tests, unless `POINTSMAN_BIN` names another one.
     ///
     /// # Errors
-    /// There is no such binary, it refuses the configuration, or it ends before it listens.
+    /// Fails if there is no such binary, if it refuses the configuration, or if it ends before it
+    /// listens.
     pub async fn pointsman(config: &str) -> anyhow::Result<Self> {
         Self::pointsman_in(tempfile::tempdir()?, config).await
     }
 
-    /// Does the same as [`Proxy::pointsman`], with the configuration in a directory that the test
-    /// has filled, for example with plugins that have relative paths.
+    /// Does the same as [`Proxy::pointsman`], with the configuration in a directory to which the
+    /// test has added files, for example plugins with relative paths.
     ///
     /// # Errors
     /// As [`Proxy::pointsman`].
@@ -64,8 +65,8 @@ impl Proxy {
         Self::pointsman_by(pointsman()?, directory, config).await
     }
 
-    /// Does the same as [`Proxy::pointsman_in`], with a command that ends in a `pointsman` without
-    /// flags.
+    /// Does the same as [`Proxy::pointsman_in`], with a command that ends in the program
+    /// `pointsman`, without further arguments.
     ///
     /// # Errors
     /// As [`Proxy::pointsman`].
@@ -96,7 +97,7 @@ impl Proxy {
     /// the process ends.
     ///
     /// # Errors
-    /// It listens, or does not end.
+    /// Fails if the process listens or does not end.
     pub async fn refused_by(
         command: Command,
         directory: &TempDir,
@@ -112,8 +113,8 @@ impl Proxy {
         })
     }
 
-    /// Does the same as [`Proxy::refused_by`], with the `pointsman` that cargo built and no files
-    /// except the configuration.
+    /// Does the same as [`Proxy::refused_by`], with the `pointsman` that cargo built, in a
+    /// directory that contains only the configuration.
     ///
     /// # Errors
     /// As [`Proxy::refused_by`].
@@ -123,11 +124,11 @@ impl Proxy {
 
     /// Starts `HAProxy` in the foreground.
     ///
-    /// `config` has `bind fd@0` for its only frontend: the socket is bound here, so that the port
-    /// is known and connections queue from the start.
+    /// `config` has `bind fd@0` for its only frontend. This function binds the socket, so that the
+    /// port is known and connections are queued from the start.
     ///
     /// # Errors
-    /// `HAProxy` is not installed, or refuses the configuration.
+    /// Fails if `HAProxy` is not installed or refuses the configuration.
     pub fn haproxy(config: &str) -> anyhow::Result<Self> {
         ensure!(
             config.matches("bind fd@0").count() == 1,
@@ -155,7 +156,7 @@ impl Proxy {
     /// Returns the first TCP address that was bound.
     ///
     /// # Panics
-    /// There is none, because the test bound only Unix sockets.
+    /// Panics if there is no TCP address, because the test bound only Unix sockets.
     pub fn address(&self) -> SocketAddr {
         self.addresses
             .iter()
@@ -174,7 +175,7 @@ impl Proxy {
     /// Replaces the configuration file. The proxy reads it only at the next reload.
     ///
     /// # Errors
-    /// The file cannot be written.
+    /// Fails if the file cannot be written.
     pub fn configure(&self, config: &str) -> anyhow::Result<()> {
         fs::write(self.directory().join(FILE), config).context("writing the configuration")
     }
@@ -182,7 +183,7 @@ impl Proxy {
     /// Runs `pointsman ctl` for this proxy, and returns what it prints.
     ///
     /// # Errors
-    /// The command fails; the error has its standard error.
+    /// Fails if the command fails. The error contains the command's standard error.
     pub async fn ctl(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let mut command = pointsman()?;
         command
@@ -196,7 +197,7 @@ impl Proxy {
         bail!("{}", String::from_utf8_lossy(&output.stderr))
     }
 
-    /// Returns the directory of the configuration, which is removed with this value.
+    /// Returns the directory of the configuration, which is removed when this value is dropped.
     pub fn directory(&self) -> &std::path::Path {
         self.directory.path()
     }
@@ -228,7 +229,7 @@ impl DerefMut for Proxy {
 /// Returns the command that starts the `pointsman` that cargo built.
 ///
 /// # Errors
-/// There is no such binary.
+/// Fails if there is no such binary.
 pub fn pointsman() -> anyhow::Result<Command> {
     let binary = match env::var_os("POINTSMAN_BIN") {
         Some(named) => PathBuf::from(named),
@@ -249,12 +250,13 @@ pub fn pointsman() -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// Returns a compiled guest of `tests/guests`, as bytes for a file next to the configuration.
+/// Returns a compiled guest of `tests/guests`, as the contents of a file that a test puts next to
+/// the configuration.
 ///
-/// `POINTSMAN_GUESTS` names their folder; the default is `guests` in the target folder.
+/// `POINTSMAN_GUESTS` names the folder of the guests; the default is `guests` in the target folder.
 ///
 /// # Errors
-/// The guest is not there.
+/// Fails if the guest is not there.
 pub fn guest(name: &str) -> anyhow::Result<Vec<u8>> {
     let folder = match (
         env::var_os("POINTSMAN_GUESTS"),
@@ -276,7 +278,7 @@ fn run(mut command: Command, directory: &TempDir, config: &str) -> anyhow::Resul
     Process::start(command)
 }
 
-/// Returns the name of a frontend for each address that the configuration binds.
+/// Returns the name of the frontend for each address that the configuration binds.
 fn frontends(config: &str) -> anyhow::Result<Vec<String>> {
     let config: toml::Table = config.parse().context("the test's configuration")?;
     let frontends = config
@@ -295,7 +297,7 @@ fn frontends(config: &str) -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Parses `listening frontend=NAME address=ADDRESS`, from a log in text or JSON.
+/// Parses `listening frontend=NAME address=ADDRESS` in a log line, in text or JSON.
 fn listening(line: &str) -> Option<(String, Address)> {
     if !line.contains("listening") {
         return None;
@@ -316,7 +318,8 @@ pub fn log_field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
         .next()
 }
 
-/// Returns `PATH` with the directories of servers, which a user's own often lacks.
+/// Returns `PATH` with the directories of server programs added, which a user's own `PATH` often
+/// lacks.
 pub fn path_with_sbin() -> String {
     let path = env::var("PATH").unwrap_or_default();
     format!("{path}:/usr/local/sbin:/usr/sbin:/sbin")

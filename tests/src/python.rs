@@ -1,4 +1,4 @@
-//! The Python for tests, with the packages that they need from PyPI.
+//! The Python for tests, with the packages from PyPI that they need.
 
 use std::env;
 use std::path::PathBuf;
@@ -8,12 +8,12 @@ use anyhow::{Context, ensure};
 /// Returns the Python for which `cargo xtask test` has installed packages.
 ///
 /// # Errors
-/// It is not there.
+/// Fails if that Python is not there.
 pub fn python() -> anyhow::Result<PathBuf> {
     if let Some(named) = env::var_os("POINTSMAN_TEST_PYTHON") {
         return Ok(named.into());
     }
-    // target/PROFILE/deps/e2e-HASH
+    // The tests are in target/PROFILE/deps/e2e-HASH.
     let python = env::current_exe()?
         .ancestors()
         .nth(3)

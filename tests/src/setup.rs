@@ -1,7 +1,7 @@
-//! The simplest configuration: one frontend, one backend, no router. Tests add to it.
+//! The simplest configuration: one frontend, one backend, no router. Tests add keys to it.
 //!
-//! It has one worker unless a test wants more, so that it is certain which pooled connection a
-//! request uses.
+//! It has one worker unless a test sets more. With one worker, a test can predict which pooled
+//! connection a request uses.
 
 use std::net::SocketAddr;
 
@@ -17,7 +17,7 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Creates a configuration that sends all requests to these servers, in turn.
+    /// Creates a configuration that sends requests to these servers in turn.
     pub fn before(servers: impl IntoIterator<Item = SocketAddr>) -> Self {
         let mut setup = Self::default();
         for (number, server) in servers.into_iter().enumerate() {
@@ -47,14 +47,14 @@ impl Setup {
         self
     }
 
-    /// Sets the number of workers, in place of one.
+    /// Sets the number of workers, which is one by default.
     #[must_use]
     pub fn workers(mut self, workers: u8) -> Self {
         self.workers = Some(workers);
         self
     }
 
-    /// Returns the configuration's text.
+    /// Returns the text of the configuration.
     pub fn config(&self) -> String {
         format!(
             "workers = {}\n{}\n[frontend.http-in]\nbind = \"127.0.0.1:0\"\n\

@@ -1,5 +1,5 @@
-//! One TCP connection, as raw bytes under a deadline: a test's client, or a scripted origin's side
-//! of a connection.
+//! One TCP connection, as raw bytes with a deadline: that of a test's client, or one that a
+//! scripted origin has accepted.
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -12,7 +12,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use crate::DEADLINE;
 use crate::message::{Framing, Head, Message, Role, parse_field};
 
-/// Bytes per read: what a loopback connection usually delivers at once.
+/// Bytes per read: the number that a loopback connection usually delivers at once.
 const READ_AT_ONCE: usize = 16 * 1024;
 
 /// A part of bulk data.
@@ -29,7 +29,7 @@ pub enum End {
 
 /// One TCP connection.
 ///
-/// Every read waits no longer than the deadline; its error shows the bytes received until then.
+/// No read waits longer than the deadline. Its error shows the bytes received until then.
 #[derive(Debug)]
 pub struct Wire {
     stream: TcpStream,
@@ -42,7 +42,7 @@ impl Wire {
     /// Connects to `address`.
     ///
     /// # Errors
-    /// Refused, or no response within [`DEADLINE`].
+    /// Fails if the connection is refused, or if there is no response within [`DEADLINE`].
     pub async fn connect(address: SocketAddr) -> anyhow::Result<Self> {
         let stream = tokio::time::timeout(DEADLINE, TcpStream::connect(address))
             .await
@@ -51,7 +51,7 @@ impl Wire {
         Self::over(stream)
     }
 
-    /// Connects to `address` from an address of this machine, with any port.
+    /// Connects to `address` from the local address `source`, with any port.
     ///
     /// # Errors
     /// As [`Wire::connect`].
@@ -75,7 +75,7 @@ impl Wire {
         })
     }
 
-    /// Sets the longest wait from now on, in place of [`DEADLINE`].
+    /// Sets the maximum wait for later calls, in place of [`DEADLINE`].
     #[must_use]
     pub fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
@@ -85,7 +85,7 @@ impl Wire {
     /// Returns this side's address, which the proxy sees as that of its client.
     ///
     /// # Errors
-    /// The socket is gone.
+    /// Fails if the socket is gone.
     pub fn local_address(&self) -> anyhow::Result<SocketAddr> {
         Ok(self.stream.local_addr()?)
     }
@@ -93,7 +93,7 @@ impl Wire {
     /// Sends these bytes.
     ///
     /// # Errors
-    /// The peer has closed, or reads nothing more within the deadline.
+    /// Fails if the peer has closed the connection, or does not read the bytes within the deadline.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) -> anyhow::Result<()> {
         let bytes = bytes.as_ref();
         tokio::time::timeout(self.deadline, self.stream.write_all(bytes))
@@ -102,7 +102,7 @@ impl Wire {
             .context("sending")
     }
 
-    /// Sends `count` meaningless bytes in parts, so that they are never all in memory.
+    /// Sends `count` meaningless bytes in parts, so that they are never all in memory at once.
     ///
     /// # Errors
     /// As [`Wire::send`].
@@ -130,10 +130,10 @@ impl Wire {
         Ok(())
     }
 
-    /// Ends this side's direction (FIN); the other one stays open.
+    /// Closes this side's direction (FIN); the other direction stays open.
     ///
     /// # Errors
-    /// The connection is gone.
+    /// Fails if the connection is gone.
     pub async fn finish(&mut self) -> anyhow::Result<()> {
         self.stream.shutdown().await.context("half-closing")
     }
@@ -141,13 +141,13 @@ impl Wire {
     /// Ends the connection with a RST.
     ///
     /// # Errors
-    /// The socket is gone.
+    /// Fails if the socket is gone.
     pub fn reset(self) -> anyhow::Result<()> {
         self.stream.set_zero_linger().context("setting linger")
     }
 
-    /// Returns the bare connection with the bytes received but not yet read, for a test that sends
-    /// and receives at the same time.
+    /// Returns the underlying connection with the bytes received but not yet read, for a test that
+    /// sends and receives at the same time.
     pub fn into_parts(self) -> (TcpStream, Vec<u8>) {
         (self.stream, self.received)
     }
@@ -155,7 +155,7 @@ impl Wire {
     /// Reads exactly `count` bytes.
     ///
     /// # Errors
-    /// The connection ends first, or the deadline passes.
+    /// Fails if the connection ends first or the deadline passes.
     pub async fn exactly(&mut self, count: usize) -> anyhow::Result<Vec<u8>> {
         while self.received.len() < count {
             self.more().await?;
@@ -166,7 +166,7 @@ impl Wire {
     /// Reads up to and including `mark`.
     ///
     /// # Errors
-    /// The connection ends first, or the deadline passes.
+    /// Fails if the connection ends first or the deadline passes.
     pub async fn until(&mut self, mark: &[u8]) -> anyhow::Result<Vec<u8>> {
         let mut searched = 0;
         loop {
@@ -181,19 +181,19 @@ impl Wire {
         }
     }
 
-    /// Reads everything until the peer ends its direction cleanly.
+    /// Reads everything until the peer closes its direction cleanly.
     ///
     /// # Errors
-    /// A reset, or the deadline passes.
+    /// Fails if the connection is reset or the deadline passes.
     pub async fn rest(&mut self) -> anyhow::Result<Vec<u8>> {
         while self.read().await? == Read::Bytes {}
         Ok(std::mem::take(&mut self.received))
     }
 
-    /// Waits for the end of the connection, clean or not, with no byte before it.
+    /// Waits for the end of the connection, clean or not. No byte may arrive before it.
     ///
     /// # Errors
-    /// A byte arrives, or the deadline passes.
+    /// Fails if a byte arrives or the deadline passes.
     pub async fn end(&mut self) -> anyhow::Result<End> {
         let end = match self.read().await {
             Ok(Read::Bytes | Read::End) => End::Closed,
@@ -211,7 +211,7 @@ impl Wire {
     /// Reads the head of a request or a response.
     ///
     /// # Errors
-    /// The connection ends first, the deadline passes, or the bytes are not a head.
+    /// Fails if the connection ends first, if the deadline passes, or if the bytes are not a head.
     pub async fn head(&mut self) -> anyhow::Result<Head> {
         Head::parse(self.until(b"\r\n\r\n").await.context("reading a head")?)
     }
@@ -219,15 +219,16 @@ impl Wire {
     /// Reads one whole request.
     ///
     /// # Errors
-    /// As [`Wire::head`], and for a body with invalid framing.
+    /// As [`Wire::head`]; also fails if the framing of the body is invalid.
     pub async fn request(&mut self) -> anyhow::Result<Message> {
         self.message(Role::Request).await
     }
 
-    /// Reads one whole response to a request with this method; a 1xx counts as one.
+    /// Reads one whole response to a request with this method. An interim response (1xx) counts as
+    /// a response.
     ///
     /// # Errors
-    /// As [`Wire::head`], and for a body with invalid framing.
+    /// As [`Wire::head`]; also fails if the framing of the body is invalid.
     pub async fn response(&mut self, method: &str) -> anyhow::Result<Message> {
         self.message(Role::ResponseTo(method)).await
     }
@@ -315,7 +316,8 @@ impl Wire {
         }
     }
 
-    /// Reads available bytes. Cancel safe: received bytes stay in `received`.
+    /// Reads the available bytes. This function is cancel safe, because received bytes stay in
+    /// `received`.
     async fn read(&mut self) -> anyhow::Result<Read> {
         self.received.reserve(READ_AT_ONCE);
         let reading = self.stream.read_buf(&mut self.received);

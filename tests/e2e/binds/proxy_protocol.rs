@@ -37,7 +37,7 @@ async fn the_client_is_the_one_that_haproxy_names() -> anyhow::Result<()> {
         ))?;
         let source = Ipv4Addr::new(127, 0, 0, 2);
         let mut client = Wire::connect_from(source, haproxy.address()).await?;
-        // The header is sent once, not for each request.
+        // A connection has one PROXY header, not one for each request.
         for _ in 0..2 {
             assert_eq!(client.exchange(GET).await?.body, b"www", "{version}");
             assert_eq!(forwarded_for(&origin).as_deref(), Some("127.0.0.2"));
@@ -78,7 +78,8 @@ async fn a_header_may_come_byte_by_byte() -> anyhow::Result<()> {
 async fn only_the_peers_that_are_named_choose_an_address() -> anyhow::Result<()> {
     let trusted = "forwarded.trusted_proxies = '127.0.0.2'";
     let (origin, proxy) = start(trusted).await?;
-    // A stranger's request is served as it is; a stranger's PROXY header is an invalid request.
+    // A stranger is a peer that the bind does not name. Its request is served as usual, but a PROXY
+    // header from it is an invalid request.
     let stranger = Ipv4Addr::new(127, 0, 0, 3);
     let mut client = Wire::connect_from(stranger, proxy.address()).await?;
     assert_eq!(client.exchange(GET).await?.body, b"www");
@@ -86,7 +87,7 @@ async fn only_the_peers_that_are_named_choose_an_address() -> anyhow::Result<()>
     let mut client = Wire::connect_from(stranger, proxy.address()).await?;
     client.send(format!("{HEADER}{GET}")).await?;
     assert_eq!(client.response("GET").await?.head.status()?, 400);
-    // Whether the client is trusted depends on the address in the header.
+    // `forwarded.trusted_proxies` applies to the address in the PROXY header.
     let get = GET.replace("\r\n\r\n", "\r\nX-Forwarded-For: 203.0.113.1\r\n\r\n");
     for (client, expected) in [
         ("127.0.0.2", "203.0.113.1, 127.0.0.2"),
@@ -98,7 +99,7 @@ async fn only_the_peers_that_are_named_choose_an_address() -> anyhow::Result<()>
         assert_eq!(wire.response("GET").await?.body, b"www");
         assert_eq!(forwarded_for(&origin).as_deref(), Some(expected));
     }
-    // With `UNKNOWN`, the client is the sender itself.
+    // After `UNKNOWN`, the client's address is that of the peer itself.
     let mut client = Wire::connect(proxy.address()).await?;
     client.send(format!("PROXY UNKNOWN\r\n{GET}")).await?;
     assert_eq!(client.response("GET").await?.body, b"www");
@@ -112,7 +113,7 @@ async fn without_a_header_the_connection_ends() -> anyhow::Result<()> {
     for sent in ["", "PROXY TCP4 192.0", GET, "PROXY TCP9 1 2 3 4\r\n"] {
         let mut client = Wire::connect(proxy.address()).await?;
         client.send(sent).await?;
-        // The connection is reset if there were unread bytes. There is never a response.
+        // The proxy never responds. It resets the connection if some bytes are unread.
         let end = client.end().await?;
         assert!(end == End::Reset || sent.is_empty(), "{sent:?} {end:?}");
     }
@@ -125,7 +126,7 @@ async fn no_worker_forgets_the_bind_of_a_connection() -> anyhow::Result<()> {
     let origin = Origin::with_name("www").await?;
     let config = config(BIND, "", &origin).replace("workers = 1", "workers = 3");
     let proxy = Proxy::pointsman(&config).await?;
-    // Workers hand over connections that stay open, even if they are few, until each worker has
+    // The connections stay open, so workers hand them over to each other until every worker has
     // some.
     let mut clients = Vec::new();
     for _ in 0..9 {

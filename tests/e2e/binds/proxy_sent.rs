@@ -1,5 +1,5 @@
-//! The PROXY protocol to servers: the client addresses that servers receive, and the clients that
-//! each connection serves.
+//! The PROXY protocol to servers: servers receive the client's addresses, and each connection to a
+//! server serves one client.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
@@ -21,8 +21,8 @@ fn config(frontend: &str, server: SocketAddr, version: &str) -> String {
     )
 }
 
-/// Starts a `HAProxy` that forwards requests to `origin`, with the addresses from the PROXY
-/// protocol in `X-Seen`.
+/// Starts a `HAProxy` that forwards requests to `origin`. It puts the addresses from the PROXY
+/// protocol into `X-Seen`.
 fn haproxy(origin: &Origin, options: &str) -> anyhow::Result<Proxy> {
     Proxy::haproxy(&format!(
         "defaults\n mode http\n timeout connect 30s\n timeout client 30s\n timeout server 30s\n\
@@ -90,7 +90,7 @@ async fn addresses_are_passed_on() -> anyhow::Result<()> {
         seen(&origin).as_deref(),
         Some("192.0.2.7:5000-192.0.2.1:443")
     );
-    // Both addresses are passed on, as IPv6 too.
+    // IPv6 addresses are passed on, too.
     let mut client = Wire::connect(proxy.address()).await?;
     client
         .send(format!("PROXY TCP6 2001:db8::7 ::1 5000 443\r\n{GET}"))

@@ -38,7 +38,7 @@ fn post(length: Option<usize>) -> anyhow::Result<Request<()>> {
     Ok(request.body(())?)
 }
 
-/// Sends a part of a body as the flow-control window allows.
+/// Sends a part of a body as fast as the flow-control window allows.
 async fn send(stream: &mut SendStream<Bytes>, mut piece: Bytes) -> anyhow::Result<()> {
     while !piece.is_empty() {
         stream.reserve_capacity(piece.len());
@@ -91,7 +91,7 @@ async fn servers_get_whole_bodies() -> anyhow::Result<()> {
     })
     .await?;
     let digits: Vec<u8> = (0..200_000_u32).map(|i| (i % 251) as u8).collect();
-    // Some of these are larger than the window of a stream.
+    // Some of these sizes exceed the flow-control window of a stream.
     for size in ["16B", "16KiB", "1MiB"] {
         let body = format!("size = \"{size}\", too_large = \"route\", wait = \"60s\"");
         let to_http1 = proxy(http1.address(), &body, "").await?;
@@ -102,7 +102,8 @@ async fn servers_get_whole_bodies() -> anyhow::Result<()> {
             (1, 1),
             (16, 5),
             (17, 17),
-            // A server may treat a larger number of small frames at once as an attack.
+            // At most 67 parts, because a server may treat a larger number of small frames at once
+            // as an attack.
             (200, 3),
             (5000, 700),
             (16_384, 5000),
@@ -122,7 +123,7 @@ async fn servers_get_whole_bodies() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Many streams can wait with more bytes in total than the connection's window.
+/// Many streams can wait at once, with more bytes in total than the connection's window.
 #[tokio::test]
 async fn many_streams_wait_at_once() -> anyhow::Result<()> {
     const STREAMS: usize = 90;
@@ -135,7 +136,7 @@ async fn many_streams_wait_at_once() -> anyhow::Result<()> {
         let mut ready = client.ready().await?;
         streams.push(ready.send_request(post(Some(LENGTH))?, false)?);
     }
-    // Sends all but the last byte of each body, so that no request proceeds.
+    // No request proceeds, because the last byte of each body is missing.
     for (_, stream) in &mut streams {
         send(stream, vec![b'x'; LENGTH - 1].into()).await?;
     }
@@ -171,8 +172,8 @@ async fn a_longer_body_is_rejected() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A body with a declared length is complete before its stream ends: some clients end the stream
-/// after the response.
+/// A body with a declared length is complete before its stream ends, because some clients end the
+/// stream only after the response.
 #[tokio::test]
 async fn a_body_is_complete_before_its_stream_ends() -> anyhow::Result<()> {
     let www = Origin::with_name("www").await?;

@@ -1,4 +1,4 @@
-"""Requests by httpx over TLS.
+"""Sends requests over TLS with httpx.
 
 Usage: httpx_calls.py CA PORT PORT_WITHOUT_HTTP2
 """
@@ -18,7 +18,7 @@ def client(ca, http2):
 
 
 async def agreed(ca, port, http2):
-    """Returns the version of HTTP of a response."""
+    """Returns the HTTP version of a response."""
     async with client(ca, http2) as to:
         answer = await to.get(f"https://localhost:{port}/")
         assert answer.status_code == 200, answer

@@ -1,4 +1,5 @@
-//! Responses that come before the request is complete: they announce the close, and they arrive.
+//! Responses that a server sends before the request is complete: they announce the close, and they
+//! reach the client.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,11 +25,11 @@ fn upload(lines: &str) -> String {
 enum Then {
     /// Closes with bytes unread, which resets the connection.
     Close,
-    /// Ends its sending side, and reads on.
+    /// Ends its sending side, and continues to read.
     Finish,
-    /// Reads on.
+    /// Continues to read.
     Read,
-    /// Reads no more.
+    /// Stops reading.
     Hold,
 }
 
@@ -45,7 +46,7 @@ async fn answering_early(then: Then) -> anyhow::Result<Origin> {
                 let _ = tokio::time::timeout(DEADLINE, std::future::pending::<()>()).await;
             }
         }
-        // The proxy ends the connection in one way or the other.
+        // Ends when the proxy closes or resets the connection.
         while wire.exactly(1024).await.is_ok() {}
         Ok(())
     })
@@ -92,15 +93,15 @@ async fn the_proxys_own_answer_arrives() -> anyhow::Result<()> {
         }
         blind_upload(&setup.start().await?, expected).await?;
     }
-    // Nothing listens there any more.
+    // Now nothing listens at the server's address.
     let address = origin.address();
     origin.stop().await;
     let proxy = Setup::before([address]).start().await?;
     blind_upload(&proxy, 503).await
 }
 
-/// A final response instead of a 100 announces the close: a client that holds its body back may not
-/// know whether the next bytes are expected to be the body (RFC 9110, section 10.1.1).
+/// A final response instead of a 100 announces the close, because the client's next bytes could be
+/// the body or another request (RFC 9110, section 10.1.1).
 #[tokio::test]
 async fn an_answer_instead_of_a_continue_says_close() -> anyhow::Result<()> {
     let origin = Origin::scripted(|mut wire, _| async move {
@@ -189,10 +190,11 @@ const EXPECTING: &str =
     "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-/// Longest time for which a body is held back for a server that sends nothing.
+/// Maximum time for which the proxy holds a body back while the server sends nothing.
 const HELD: Duration = Duration::from_secs(1);
 
-/// A body that has already arrived, or comes without waiting for a 100, is forwarded at once.
+/// The proxy forwards a body at once if it has already arrived, or if the client sends it without
+/// waiting for a 100.
 #[tokio::test]
 async fn a_body_that_has_arrived_is_forwarded_at_once() -> anyhow::Result<()> {
     let reached = Arc::new(Notify::new());
@@ -211,7 +213,7 @@ async fn a_body_that_has_arrived_is_forwarded_at_once() -> anyhow::Result<()> {
     .await?;
     let proxy = Setup::before([origin.address()]).start().await?;
     for is_later in [false, true] {
-        // The machine may be busy during any one attempt.
+        // The shortest of three attempts counts, because the machine may be busy.
         let mut took = Duration::MAX;
         for _ in 0..3 {
             let mut client = Wire::connect(proxy.address()).await?;

@@ -1,4 +1,4 @@
-//! Fields that a proxy removes, adds or rewrites, and heads of every size and version.
+//! Fields that the proxy removes, adds or rewrites, and heads of every size and version.
 
 use anyhow::{Context as _, ensure};
 use pointsman_tests::{Head, Origin, Setup, Wire};
@@ -15,7 +15,7 @@ async fn forwarded(setup: impl Fn(Setup) -> Setup, request: &str) -> anyhow::Res
     Ok(origin.requests().swap_remove(0).head)
 }
 
-/// Checks each field's values, joined by `, `; `None` means that the field must be absent.
+/// Checks the values of each field, joined by `, `. `None` means that the field must be absent.
 #[track_caller]
 fn same(head: &Head, expected: &[(&str, Option<&str>)]) {
     for (name, value) in expected {
@@ -144,7 +144,7 @@ async fn fields_of_a_trusted_proxy_are_kept() -> anyhow::Result<()> {
     );
     let lines = head.values("x-forwarded-for").count();
     ensure!(lines == 1, "{lines} lines of X-Forwarded-For: {head:?}");
-    // Trust in another network does not extend to this client.
+    // This client is not in the network that the proxy trusts.
     let other = |setup: Setup| setup.frontend("forwarded.trusted_proxies = \"10.0.0.0/8\"");
     let head = forwarded(other, CLAIMED).await?;
     same(&head, &[("x-forwarded-for", Some("127.0.0.1"))]);
@@ -171,7 +171,8 @@ async fn disabled_fields_are_not_added() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The server sees these targets and Hosts for those that were sent.
+/// Checks the target and the Host that the server sees for each target and Host that the client
+/// sends.
 #[tokio::test]
 async fn targets() -> anyhow::Result<()> {
     let check = async |sent: &str, line: &str, host: &str| -> anyhow::Result<()> {
@@ -236,7 +237,8 @@ async fn twenty_requests_in_one_write() -> anyhow::Result<()> {
         let body = client.response("GET").await?.body;
         assert_eq!(body, format!("GET /{number} HTTP/1.1").as_bytes());
     }
-    // Requests come one after another: each finds the connection that the one before has returned.
+    // Requests are served one after another, so each of them uses the connection that the one
+    // before has returned to the pool.
     assert_eq!(origin.connections(), 1);
     Ok(())
 }
@@ -271,8 +273,8 @@ async fn an_old_client_is_kept_alive_where_it_asks() -> anyhow::Result<()> {
             .exchange("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
             .await?;
         assert_eq!(response.body, b"www");
-        // Without this field, the client would expect the connection to end (RFC 9112, section
-        // 9.3).
+        // Without `keep-alive`, a client of HTTP/1.0 would expect the connection to end (RFC 9112,
+        // section 9.3).
         same(&response.head, &[("connection", Some("keep-alive"))]);
     }
     let first = client.exchange("GET / HTTP/1.0\r\n\r\n").await?;
@@ -315,7 +317,7 @@ async fn large_heads() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Field names in a client's Connection must not remove the fields that the proxy itself adds.
+/// A client's Connection cannot remove the fields that the proxy itself adds.
 #[tokio::test]
 async fn connection_cannot_name_what_the_proxy_says() -> anyhow::Result<()> {
     let head = forwarded(
@@ -364,7 +366,7 @@ async fn other_fields_pass_untouched() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Trailers must not frame or route a message (RFC 9110, section 6.5.1).
+/// Trailers never affect the framing or routing of a message (RFC 9110, section 6.5.1).
 #[tokio::test]
 async fn trailers_frame_and_route_nothing() -> anyhow::Result<()> {
     let named = "Trailer: X-Sum, Content-Length, Transfer-Encoding, Host";

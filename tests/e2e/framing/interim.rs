@@ -1,4 +1,5 @@
-//! Interim responses: each of them reaches the client whole, and none of them frames anything.
+//! Interim responses: each of them reaches the client whole, and none of them affects the framing
+//! of the final response.
 
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ async fn answers(client: &mut Wire, request: &str) -> anyhow::Result<Vec<(u16, S
     }
 }
 
-/// A 1xx has no length (RFC 9110, section 8.6), and no fields that are for this hop.
+/// The proxy removes from a 1xx its length (RFC 9110, section 8.6) and its hop-by-hop fields.
 #[tokio::test]
 async fn fields_of_interim_answers() -> anyhow::Result<()> {
     let origin = Origin::answering(format!(
@@ -46,7 +47,8 @@ async fn fields_of_interim_answers() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An interim response with ambiguous framing leads to a 502, as a final one does.
+/// An interim response with an ambiguous length or an invalid field leads to a 502, as a final
+/// response does.
 #[tokio::test]
 async fn interim_answers_that_are_framed_wrongly() -> anyhow::Result<()> {
     for line in ["Content-Length: 5, 6", "Content-Length: -1", "X: a\0b"] {
@@ -75,8 +77,8 @@ async fn a_burst_of_interim_responses_arrives() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Each interim response is forwarded as it comes, however many there are: a slow request may cause
-/// one every few seconds.
+/// Each interim response is forwarded as it comes, however many there are: a server may send one
+/// every few seconds for a slow request.
 #[tokio::test]
 async fn many_single_interim_responses_arrive() -> anyhow::Result<()> {
     const COUNT: usize = 70;
@@ -161,7 +163,7 @@ async fn the_bytes_of_interim_responses_are_bounded() -> anyhow::Result<()> {
             let hints = Arc::clone(&hints);
             async move {
                 wire.request().await?;
-                // The proxy need not read all of them.
+                // The proxy can stop reading before the end.
                 let _ = wire.send(hints.repeat(count) + OK).await;
                 wire.end().await.map(drop).or(Ok(()))
             }

@@ -1,5 +1,5 @@
-//! Limits on heads and bodies in both directions: the client and the log can tell each limit from
-//! the others.
+//! Limits on heads and bodies in both directions: the status and the log show which limit was
+//! exceeded.
 
 use anyhow::{Context as _, ensure};
 use pointsman_tests::{Origin, Setup, Wire};
@@ -110,7 +110,7 @@ async fn limits_of_a_frontend_are_enforced() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A server's head beyond the limit is not accepted; within the limit, all of it is passed on.
+/// A server's head beyond the limit leads to a 502; a head within the limit is forwarded whole.
 #[tokio::test]
 async fn limits_of_a_backend_are_enforced() -> anyhow::Result<()> {
     let lines = |count: usize| {
@@ -133,7 +133,7 @@ async fn limits_of_a_backend_are_enforced() -> anyhow::Result<()> {
         ("", lines(257), Some("too many fields")),
         ("", head(64 * 1024), None),
         ("", head(64 * 1024 + 1), Some("head too large")),
-        // The head of an interim response is a head like any other.
+        // The limit also applies to the head of an interim response.
         (
             size,
             format!("HTTP/1.1 103 Hints\r\nX: {}\r\n\r\n", "x".repeat(1024)) + &lines(1),
@@ -155,7 +155,7 @@ async fn limits_of_a_backend_are_enforced() -> anyhow::Result<()> {
         } else {
             assert_eq!(response.head.status()?, 200, "{limit}");
             assert_eq!(response.body, b"ok");
-            // The proxy adds the date.
+            // The additional field is the Date that the proxy adds.
             assert_eq!(response.head.fields.len(), sent + 1);
         }
     }
@@ -167,11 +167,11 @@ fn lines_of(message: &str) -> usize {
     message.lines().take_while(|line| !line.is_empty()).count() - 1
 }
 
-/// A body that is cut off at the limit must not look complete to the server.
+/// A body that is cut off at the limit never looks complete to the server.
 #[tokio::test]
 async fn a_body_beyond_the_limit_is_never_whole() -> anyhow::Result<()> {
     let origin = Origin::scripted(|mut wire, _| async move {
-        // The request may be refused before anything is sent.
+        // The proxy can refuse the request before it sends anything.
         if wire.head().await.is_err() {
             return Ok(());
         }

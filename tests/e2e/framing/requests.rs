@@ -1,4 +1,4 @@
-//! Requests that two servers could read in two ways: no server ever sees more of them than the one
+//! Requests that two servers could parse in different ways: a server never sees more than the one
 //! request that the proxy saw.
 
 use anyhow::{Context, ensure};
@@ -6,9 +6,9 @@ use pointsman_tests::{Message, Origin, Setup, Wire};
 
 /// Outcome of a request.
 enum Outcome {
-    /// It reaches the server with this body, and so does the request that follows.
+    /// The request reaches the server with this body, and so does the next request.
     Served(&'static str),
-    /// It reaches the server with this body; then the proxy closes the connection.
+    /// The request reaches the server with this body; then the proxy closes the connection.
     Last(&'static str),
     /// The proxy responds with this status, and closes the connection.
     Refused(u16),
@@ -17,7 +17,7 @@ enum Outcome {
 }
 use Outcome::{Dropped, Last, Refused, Served};
 
-/// A request that directly follows every request of the tables.
+/// A request that directly follows each request of the tables.
 const NEXT: &str = "GET /next HTTP/1.1\r\nHost: a\r\n\r\n";
 
 /// Field lines of a POST whose body is one chunk with `hello`.
@@ -25,8 +25,8 @@ const CHUNKED: &[(&str, Outcome)] = &[
     ("Transfer-Encoding: chunked", Served("hello")),
     ("Transfer-Encoding: CHUNKED", Served("hello")),
     ("Transfer-Encoding:chunked \t ", Served("hello")),
-    // RFC 9112: the coding overrides the length (section 6.3), and the connection is closed
-    // (section 6.1).
+    // RFC 9112: Transfer-Encoding overrides Content-Length (section 6.3), and the proxy closes the
+    // connection (section 6.1).
     (
         "Content-Length: 3\r\nTransfer-Encoding: chunked",
         Last("hello"),
@@ -91,7 +91,7 @@ const SIZED: &[(&str, Outcome)] = &[
     ),
     ("Content-Length: 5\r\nContent-Length: 6", Refused(400)),
     ("Content-Length: 6\r\nContent-Length: 5", Refused(400)),
-    // RFC 9110, section 8.6, leaves the choice; refusing is the safe one.
+    // RFC 9110, section 8.6, also allows a recipient to accept this value; refusing it is safer.
     ("Content-Length: 5, 5", Refused(400)),
     ("Content-Length: 5, 6", Refused(400)),
     ("Content-Length: +5", Refused(400)),
@@ -132,7 +132,7 @@ const BODIES: &[(&str, Outcome)] = &[
     ("g\r\nhello\r\n0\r\n\r\n", Refused(400)),
     ("\r\nhello\r\n0\r\n\r\n", Refused(400)),
     (";a\r\nhello\r\n0\r\n\r\n", Refused(400)),
-    // Line ends that a lenient reader would see elsewhere.
+    // A lenient reader would see the ends of these lines elsewhere.
     ("5\r\nhelloX\r\n0\r\n\r\n", Refused(400)),
     ("5\r\nhello0\r\n\r\n", Refused(400)),
     ("5\r\nhello\n0\r\n\r\n", Refused(400)),
@@ -179,7 +179,8 @@ const HEADS: &[(&str, Outcome)] = &[
     ("GET / HTTP/1.01\r\nHost: a\r\n\r\n", Refused(400)),
     ("GET / http/1.1\r\nHost: a\r\n\r\n", Refused(400)),
     ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", Refused(400)),
-    // A client with prior knowledge of HTTP/2 would not understand an HTTP/1.1 response.
+    // Instead of a 400, the proxy closes the connection: a client with prior knowledge of HTTP/2
+    // would not understand an HTTP/1.1 response.
     ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Dropped),
     ("G(T / HTTP/1.1\r\nHost: a\r\n\r\n", Refused(400)),
     ("GET / HTTP/1.1\r\n Host: a\r\n\r\n", Refused(400)),
@@ -217,8 +218,8 @@ async fn a_head() -> anyhow::Result<()> {
     each(HEADS, str::to_owned).await
 }
 
-/// Chunk extensions and trailers are bounded: no one reads them, and without a bound they could
-/// keep a server busy.
+/// Chunk extensions and trailers are bounded: no server reads them, but an unlimited number of them
+/// could keep it busy.
 #[tokio::test]
 async fn overhead_around_a_chunk_is_bounded() -> anyhow::Result<()> {
     let origin = Origin::with_name("www").await?;
@@ -234,7 +235,7 @@ async fn overhead_around_a_chunk_is_bounded() -> anyhow::Result<()> {
         client
             .send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
             .await?;
-        // The proxy need not read all of it.
+        // The proxy can stop reading before the end.
         let _ = client.send(&body).await;
         let response = client.response("POST").await?;
         ensure!(

@@ -8,21 +8,21 @@ use pointsman_tests::{Origin, Setup, Wire};
 
 use super::get;
 
-/// Response the client receives, and the fate of the server's connection.
+/// Response that the client receives, and whether the server's connection is reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
     /// The whole response; the connection is reused.
     Kept(u16, &'static str),
     /// The whole response; the connection is not reused.
     Spoilt(u16, &'static str),
-    /// A head with 200 and a body that breaks off, or nothing at all if it breaks off too soon.
+    /// A 200 whose body breaks off, or no response at all if the server's bytes end too soon.
     Broken,
     /// A 502 from the proxy.
     Bad,
 }
 use Outcome::{Bad, Broken, Kept, Spoilt};
 
-/// Bytes a server sends, and whether it then closes the connection.
+/// Bytes that a server sends, and whether it then closes the connection.
 #[derive(Clone, Copy)]
 enum Answer {
     Open(&'static str),
@@ -49,12 +49,12 @@ const LENGTHS: &[Row] = &[
     ("GET", Open("HTTP/1.1 200 OK\r\nContent-Length: 0x5\r\n\r\nhello"), Bad),
     ("GET", Open("HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551621\r\n\r\nhello"), Bad),
     ("GET", Open("HTTP/1.1 200 OK\r\nContent-Length: \r\n\r\nhello"), Bad),
-    // More bytes than the length allows: the rest belongs to no request.
+    // More bytes than the declared length: the rest belongs to no request.
     ("GET", Open("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhelloHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"), Spoilt(200, "hello")),
-    // Both framings: RFC 9112, section 6.3.
+    // Both kinds of framing: Transfer-Encoding overrides Content-Length (RFC 9112, section 6.3).
     ("GET", Open("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"), Spoilt(200, "hello")),
     ("GET", Open("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n5\r\nhello\r\n0\r\n\r\n"), Spoilt(200, "hello")),
-    // The body ends when the server closes, because it has no other end.
+    // Without a length or a coding, the body ends when the server closes the connection.
     ("GET", Closed("HTTP/1.1 200 OK\r\n\r\nhello"), Spoilt(200, "hello")),
     ("GET", Closed("HTTP/1.0 200 OK\r\n\r\nhello"), Spoilt(200, "hello")),
     ("GET", Closed("HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello"), Spoilt(200, "hello")),
@@ -91,7 +91,7 @@ const BODILESS: &[Row] = &[
     ("HEAD", Open("HTTP/1.1 200 OK\r\n\r\n"), Kept(200, "")),
     ("HEAD", Open("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"), Spoilt(200, "")),
     ("HEAD", Open("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"), Spoilt(200, "")),
-    // No body follows, but a length on which readers could disagree is still wrong.
+    // No body follows, but the ambiguous length is still wrong.
     ("HEAD", Open("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n"), Bad),
     ("HEAD", Open("HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n\r\n"), Bad),
     ("HEAD", Open("HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n"), Bad),
@@ -162,7 +162,7 @@ async fn an_answer_by_its_head() -> anyhow::Result<()> {
     each(HEADS).await
 }
 
-/// Lets a server send each row's response, and reports all rows that fail.
+/// Starts a server that sends each row's response, and reports all rows that fail.
 async fn each(rows: &'static [Row]) -> anyhow::Result<()> {
     let origin = Origin::scripted(move |mut wire, _| async move {
         while let Ok(request) = wire.request().await {
@@ -185,7 +185,8 @@ async fn each(rows: &'static [Row]) -> anyhow::Result<()> {
     for (number, (method, answer, expected)) in rows.iter().enumerate() {
         let (Open(bytes) | Closed(bytes)) = answer;
         let mut probe = Wire::connect(proxy.address()).await?;
-        // An idle connection exists now, so the proxy dials again only if that one is not reusable.
+        // Leaves an idle connection in the pool, so that the number of connections shows later
+        // whether it was reused.
         ok(&mut probe).await?;
         let before = origin.connections();
         let mut client = Wire::connect(proxy.address()).await?;
@@ -216,8 +217,8 @@ async fn each(rows: &'static [Row]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the status and body of the final response to a request; `None` for a part that breaks
-/// off.
+/// Returns the status and body of the final response to a request. A part that breaks off is
+/// `None`.
 async fn see(
     client: &mut Wire,
     method: &str,
@@ -248,7 +249,8 @@ async fn see(
         }
         let body = match client.body(method, &head).await {
             Ok(body) => Some(String::from_utf8(body.body)?),
-            // The connection has ended, so that no client takes this for a whole body.
+            // The proxy closes the connection before the end of the body, so the client knows that
+            // the body is incomplete.
             Err(_) => None,
         };
         let more = client.rest().await.context("the end")?;
@@ -306,7 +308,7 @@ async fn interim_answers_are_passed_on() -> anyhow::Result<()> {
     assert_eq!(hints.head.field("x-hop"), None);
     assert_eq!(client.response("GET").await?.body, b"ok");
 
-    // RFC 9110, section 15.2: HTTP/1.0 has no interim responses.
+    // RFC 9110, section 15.2: clients of HTTP/1.0 get no interim responses.
     let mut client = Wire::connect(proxy.address()).await?;
     client.send("GET / HTTP/1.0\r\n\r\n").await?;
     assert_eq!(client.response("GET").await?.head.status()?, 200);
@@ -317,7 +319,7 @@ async fn interim_answers_are_passed_on() -> anyhow::Result<()> {
 async fn interim_answers_without_end_are_no_answer() -> anyhow::Result<()> {
     let origin = Origin::scripted(|mut wire, _| async move {
         wire.request().await?;
-        // Ends when the proxy stops reading.
+        // The loop ends when the proxy stops reading.
         while wire
             .send("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
             .await
@@ -341,7 +343,7 @@ async fn a_head_without_end_is_no_answer() -> anyhow::Result<()> {
             let head = Arc::clone(&head);
             async move {
                 wire.request().await?;
-                // The proxy need not read all of it.
+                // The proxy can stop reading before the end.
                 let _ = wire.send(head.as_bytes()).await;
                 let _ = wire.rest().await;
                 Ok(())
@@ -356,13 +358,14 @@ async fn a_head_without_end_is_no_answer() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A body without a length that ends in a reset is broken: it may be incomplete.
+/// If a body without a length ends in a reset, the response is broken, because the body may be
+/// incomplete.
 #[tokio::test]
 async fn a_body_until_close_that_ends_in_a_reset_is_broken() -> anyhow::Result<()> {
     let origin = Origin::scripted(|mut wire, _| async move {
         wire.request().await?;
         wire.send("HTTP/1.1 200 OK\r\n\r\nhel").await?;
-        // The client has received the first part, so that the reset loses none of it.
+        // By now the client has received the first part, so the reset cannot discard it.
         wire.reset()
     })
     .await?;

@@ -1,4 +1,5 @@
-//! Servers that send more than was requested: no such byte ever reaches another client.
+//! Servers that send more bytes than the response to the request: no such byte ever reaches another
+//! client.
 
 use std::sync::Arc;
 
@@ -9,16 +10,16 @@ use tokio::task::JoinSet;
 
 use super::get;
 
-/// Stray bytes that a server sends around its correct response, which names the request's target.
+/// The way in which a server responds. A correct response has the request's target as its body.
 #[derive(Clone, Copy, Debug)]
 enum Manner {
-    /// None: a correct response.
+    /// A correct response without stray bytes.
     Right,
-    /// A second response with the first.
+    /// A second response right after the first.
     Twice,
     /// More bytes than the declared length.
     TooMuch,
-    /// A body in a response to HEAD, or with 204 or 304.
+    /// A body with a 204, which cannot have one.
     Body,
     /// Bytes after the last chunk.
     BehindChunks,
@@ -53,7 +54,7 @@ const MANNERS: &[Manner] = &[
     Close,
 ];
 
-/// A whole response to no request.
+/// A whole response that belongs to no request.
 const STRAY: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nstray";
 
 fn answer(target: &str) -> String {
@@ -63,7 +64,7 @@ fn answer(target: &str) -> String {
     )
 }
 
-/// Serves one connection; each target names the manner of its response.
+/// Serves one connection. Each request's target selects the manner of its response.
 async fn serve(mut wire: Wire) -> anyhow::Result<()> {
     while let Ok(head) = wire.head().await {
         let target = head.start_line.split(' ').nth(1).context("a target")?;
@@ -90,7 +91,7 @@ async fn serve(mut wire: Wire) -> anyhow::Result<()> {
             }
             Close => return wire.send(right).await,
         };
-        // The proxy may have closed the connection by then.
+        // The proxy may already have closed the connection.
         if wire.send(sent).await.is_err() {
             break;
         }
@@ -98,8 +99,8 @@ async fn serve(mut wire: Wire) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// No byte reaches another client: many clients send requests at once over the same few
-/// connections, and no response can be mistaken for that of another request.
+/// No byte reaches another client. Many clients send requests at once over the same few
+/// connections, and each response names its request.
 #[tokio::test]
 async fn no_byte_reaches_another_client() -> anyhow::Result<()> {
     const CLIENTS: usize = 8;
@@ -135,8 +136,8 @@ async fn no_byte_reaches_another_client() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Checks that the response is the one to this request, or an error. Returns whether the connection
-/// continues.
+/// Checks that the response belongs to this request, or is an acceptable error. Returns whether the
+/// client's connection stays open.
 async fn ask(wire: &mut Wire, target: &str, manner: Manner) -> anyhow::Result<bool> {
     let request = match manner {
         Early => format!("PUT {target} HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"),
@@ -147,7 +148,7 @@ async fn ask(wire: &mut Wire, target: &str, manner: Manner) -> anyhow::Result<bo
     let is_own = match status {
         200 => response.body == target.as_bytes() && !matches!(manner, Garbage | Body),
         204 => matches!(manner, Body),
-        // When a connection ends, a request on it may fail that must not be sent again.
+        // Garbage is a 502. So is a request that must not be sent again, if its connection ends.
         502 => matches!(manner, Garbage | Early),
         _ => false,
     };
@@ -156,7 +157,7 @@ async fn ask(wire: &mut Wire, target: &str, manner: Manner) -> anyhow::Result<bo
     Ok(!is_last)
 }
 
-/// Any byte that arrives on an idle connection ends it.
+/// Any byte that arrives on an idle connection to a server ends that connection.
 #[tokio::test]
 async fn bytes_on_an_idle_connection_answer_no_request() -> anyhow::Result<()> {
     for stray in [
@@ -199,8 +200,8 @@ async fn bytes_on_an_idle_connection_answer_no_request() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A 408 that a server sent while the request was on its way is no response to it. It says that the
-/// connection was idle for too long (RFC 9110, section 15.5.9).
+/// A 408 on a reused connection is not a response to the request: the server may have sent it
+/// earlier, because the connection was idle for too long (RFC 9110, section 15.5.9).
 #[tokio::test]
 async fn a_late_408_answers_no_request() -> anyhow::Result<()> {
     const LATE: &str =
@@ -247,7 +248,7 @@ async fn a_late_408_answers_no_request() -> anyhow::Result<()> {
         let heads: Vec<_> = std::iter::from_fn(|| heads.try_recv().ok()).collect();
         assert_eq!(heads.len(), times, "{request:?}");
     }
-    // On a new connection, a 408 is the server's response, like any other.
+    // On a new connection, a 408 is an ordinary response of the server.
     let origin = Origin::answering(LATE).await?;
     let proxy = Setup::before([origin.address()]).start().await?;
     let mut client = Wire::connect(proxy.address()).await?;

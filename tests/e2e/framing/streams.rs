@@ -1,5 +1,5 @@
-//! Bodies in transit: invited by 100-continue, answered too early, streamed and never buffered
-//! whole, broken off by either side.
+//! Bodies in transit: held back for a 100, cut short by an early response, streamed without being
+//! buffered whole, and broken off by either side.
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::get;
 
-/// More than all socket buffers on the path can hold.
+/// More bytes than all socket buffers on the path can hold.
 const LARGE: usize = 32 * 1024 * 1024;
 /// A transfer without progress for this long has stopped.
 const STALL_TIME: Duration = Duration::from_millis(500);
@@ -22,7 +22,7 @@ const EXPECTING: &str =
 const CHUNKED: &str = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-/// Sends a 100 for a head that asks for it, then responds to the whole request.
+/// Sends a 100 if the head asks for it, then responds to the whole request.
 async fn continuing(mut wire: Wire) -> anyhow::Result<()> {
     let head = wire.head().await?;
     ensure!(head.field("expect").as_deref() == Some("100-continue"));
@@ -65,7 +65,8 @@ async fn a_server_that_refuses_before_the_body() -> anyhow::Result<()> {
             wire.head().await?;
             wire.send(format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nno"))
                 .await?;
-            // Neither the body nor another request may follow: the two could not be told apart.
+            // The proxy must send neither the body nor another request, because the server could
+            // not tell them apart.
             wire.end().await?;
             Ok(())
         })
@@ -82,7 +83,7 @@ async fn a_server_that_refuses_before_the_body() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A server that never sends a 100 gets the body all the same (RFC 9110, section 10.1.1).
+/// A server that never sends a 100 still gets the body (RFC 9110, section 10.1.1).
 #[tokio::test]
 async fn a_server_that_says_nothing_gets_the_body() -> anyhow::Result<()> {
     let origin = Origin::answering(OK).await?;
@@ -95,7 +96,7 @@ async fn a_server_that_says_nothing_gets_the_body() -> anyhow::Result<()> {
     client.send("hello").await?;
     assert_eq!(client.response("POST").await?.body, b"ok");
     assert_eq!(origin.requests()[0].body, b"hello");
-    // The client need not wait, either.
+    // A client may also send the body without waiting for the 100.
     let mut client = Wire::connect(proxy.address()).await?;
     client.send(format!("{EXPECTING}hello")).await?;
     let mut last = client.response("POST").await?;
@@ -115,7 +116,7 @@ async fn an_answer_before_the_body_is_done() -> anyhow::Result<()> {
         )
         .await?;
         wire.finish().await?;
-        // Reads on, so that no reset overtakes the response (RFC 9112, section 9.6).
+        // Continues to read, so that no reset overtakes the response (RFC 9112, section 9.6).
         let _ = wire.rest().await;
         Ok(())
     })
@@ -126,7 +127,7 @@ async fn an_answer_before_the_body_is_done() -> anyhow::Result<()> {
     let response = client.response("POST").await?;
     assert_eq!(response.head.status()?, 413);
     assert_eq!(response.body, b"big");
-    // Further bytes from the client are not a request.
+    // The client's further bytes belong to the body and are not a new request.
     let _ = client.send("5\r\nhello\r\n0\r\n\r\n").await;
     assert_eq!(client.rest().await?, b"");
     origin.join().await
@@ -188,8 +189,8 @@ async fn any_method_may_have_a_body() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Bodies stream both ways at once: each side sends its next chunk only after it has received the
-/// other's.
+/// Bodies are streamed in both directions at once: each side sends its next chunk only after it has
+/// received one from the other side.
 #[tokio::test]
 async fn bodies_stream_both_ways_at_once() -> anyhow::Result<()> {
     let origin = Origin::scripted(|mut wire, _| async move {
@@ -308,7 +309,7 @@ async fn a_body_that_the_server_cuts_off_is_cut_off_for_the_client() -> anyhow::
         assert_eq!(client.head().await?.status()?, 200);
         client.until(b"hello").await?;
         seen.notify_one();
-        // No more of the declared length arrives, and no last chunk.
+        // The client receives neither the rest of the declared length nor a last chunk.
         let rest = client.rest().await?;
         assert!(rest.is_empty() || rest == b"\r\n", "{start:?}: {rest:?}");
         origin.join().await?;
@@ -316,8 +317,8 @@ async fn a_body_that_the_server_cuts_off_is_cut_off_for_the_client() -> anyhow::
     Ok(())
 }
 
-/// A client that leaves ends the server's connection, after whichever part of the request or the
-/// response.
+/// When a client disconnects, the proxy ends the server's connection, whichever part of the request
+/// or the response has been transferred.
 #[tokio::test]
 async fn a_client_that_leaves_takes_the_server_with_it() -> anyhow::Result<()> {
     let whole = get("/");
@@ -347,7 +348,8 @@ async fn a_client_that_leaves_takes_the_server_with_it() -> anyhow::Result<()> {
                 }
             })
             .await?;
-            // A client that ends its side cleanly may still wait for its response, for this long.
+            // After a clean end of the client's side, the proxy waits for the response only this
+            // long.
             let proxy = Setup::before([origin.address()])
                 .frontend("timeout.client_fin = \"50ms\"")
                 .start()
@@ -365,7 +367,7 @@ async fn a_client_that_leaves_takes_the_server_with_it() -> anyhow::Result<()> {
                 drop(client);
             }
             origin.join().await?;
-            // Far below any timeout that would also end the connection.
+            // This is far below any other timeout that would end the connection.
             assert!(
                 start.elapsed() < Duration::from_secs(5),
                 "{request:?} {answer:?}"
@@ -399,8 +401,8 @@ async fn a_client_that_sends_all_before_it_reads() -> anyhow::Result<()> {
         };
         let (taken, mut write) = tokio::try_join!(take, give)?;
         ensure!(taken == missing);
-        // The end of the response comes after the upload, because the proxy does not wait for the
-        // rest of a request whose response has ended.
+        // Sends the last part of the response only after the upload, because the proxy does not
+        // wait for the rest of a request once the response is complete.
         write.write_all(&[b'x'; 16384]).await?;
         Ok(())
     })

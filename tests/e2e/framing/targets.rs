@@ -1,11 +1,11 @@
-//! Request lines and fields as the server receives them: targets go out in origin form, everything
-//! else unchanged.
+//! Request lines and fields as the server receives them: targets are in origin form, and everything
+//! else is unchanged.
 
 use anyhow::{Context as _, ensure};
 use pointsman_tests::{Origin, Proxy, Setup, Wire};
 
-/// The request line and Host that the server sees; `None` if the proxy responds with 400 and no
-/// server sees anything.
+/// The request line and Host that the server sees. `None` means that the proxy responds with 400
+/// and sends nothing to a server.
 type Seen = Option<(&'static str, &'static str)>;
 
 /// Method, target as sent, and outcome.
@@ -21,7 +21,7 @@ const TARGETS: &[(&str, &str, Seen)] = &[
     ("GET", "http://[::1]?x", Some(("GET /?x HTTP/1.1", "[::1]"))),
     ("OPTIONS", "http://b", Some(("OPTIONS * HTTP/1.1", "b"))),
     ("OPTIONS", "http://b?x", Some(("OPTIONS /?x HTTP/1.1", "b"))),
-    // A fragment is never sent (section 3.2), so such a target is refused.
+    // A client must not send a fragment (section 3.2), so the proxy refuses such a target.
     ("GET", "http://b#x", None),
     ("GET", "http://b#", None),
     ("GET", "http://b?#", None),
@@ -30,7 +30,7 @@ const TARGETS: &[(&str, &str, Seen)] = &[
     ("OPTIONS", "*#", None),
     ("GET", "/#", None),
     ("GET", "/a?b#c", None),
-    // Characters that RFC 3986 allows only encoded, but that clients send unencoded.
+    // RFC 3986 requires these characters to be encoded, but clients send them unencoded.
     ("GET", "/?ids=[\"a\",\"b\"]", Some(("GET /?ids=[\"a\",\"b\"] HTTP/1.1", "a"))),
     ("GET", "/query?query={app=\"foo\"}", Some(("GET /query?query={app=\"foo\"} HTTP/1.1", "a"))),
     ("GET", "/<b>?<b>", Some(("GET /<b>?<b> HTTP/1.1", "a"))),
@@ -38,11 +38,11 @@ const TARGETS: &[(&str, &str, Seen)] = &[
     ("GET", "/?a|b%zz%", Some(("GET /?a|b%zz% HTTP/1.1", "a"))),
     ("GET", "/\u{e9}?\u{fc}", Some(("GET /\u{e9}?\u{fc} HTTP/1.1", "a"))),
     ("GET", "http://b/{\"<>|}", Some(("GET /{\"<>|} HTTP/1.1", "b"))),
-    // A path that could be taken for something else.
+    // Paths that could be mistaken for something else.
     ("GET", "//b/c", Some(("GET //b/c HTTP/1.1", "a"))),
     ("GET", "/http://b/", Some(("GET /http://b/ HTTP/1.1", "a"))),
     ("GET", "/?http://b/", Some(("GET /?http://b/ HTTP/1.1", "a"))),
-    // Neither origin form nor absolute form of HTTP.
+    // These targets are neither in origin form nor in absolute form with `http`.
     ("GET", "b", None),
     ("GET", "?x", None),
     ("GET", "http:///", None),
@@ -80,8 +80,8 @@ async fn targets() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// With normalization, no spelling of a path passes a rule. The rule is the example of
-/// header-match's README, and the paths are those that servers treat as the same.
+/// With normalization, no spelling of a path evades a rule. The rule is the example in the README
+/// of `header-match`. The paths are spellings that servers treat as the same path.
 #[tokio::test]
 async fn no_spelling_of_a_path_passes_a_rule() -> anyhow::Result<()> {
     let origin = Origin::with_name("www").await?;
@@ -113,7 +113,7 @@ async fn no_spelling_of_a_path_passes_a_rule() -> anyhow::Result<()> {
             assert_eq!(answer.head.status()?, expected, "{target}");
         }
     }
-    // The server gets the path that the plugin has seen.
+    // The server receives the normalized path, which the plugin has seen.
     let mut client = Wire::connect(on.address()).await?;
     let request = "GET /a//b/./%7e%2f/../c%2f?d=//%61 HTTP/1.1\r\nHost: a\r\n\r\n";
     assert_eq!(client.exchange(request).await?.head.status()?, 200);
@@ -122,7 +122,7 @@ async fn no_spelling_of_a_path_passes_a_rule() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The configuration of `HAProxy` 2.6, whose normalization rules the manual names.
+/// A configuration of `HAProxy` 2.6 with the normalization rules that the manual names.
 const NORMALIZING_HAPROXY: &str = "
 global
     log stderr format raw local0 notice
@@ -229,7 +229,8 @@ async fn names_keep_case_and_order() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A length is parsed and written again, so that no server reads it as an octal number.
+/// The proxy parses a length and writes it again without leading zeros, so that no server reads it
+/// as an octal number.
 #[tokio::test]
 async fn lengths_are_written_anew() -> anyhow::Result<()> {
     for (sent, body) in [("010", "0123456789"), ("0002", "ok"), ("00", "")] {
@@ -286,8 +287,8 @@ async fn max_forwards() -> anyhow::Result<()> {
             ))
             .await;
         if method == "HEAD" {
-            // The server sends a body even here, which breaks the connection; only the count
-            // matters.
+            // The origin also sends a body in response to HEAD, which breaks the connection. Only
+            // the count matters here.
             client = Wire::connect(proxy.address()).await?;
         } else {
             let answer = answer?;
@@ -330,7 +331,8 @@ async fn a_plugin_sees_what_the_proxy_says_of_the_client() -> anyhow::Result<()>
                    X-Forwarded-For: 192.0.2.1\r\n\r\n";
     for (line, expected) in [
         ("", 403),
-        // The proxy then adds nothing, and a stranger's own fields stay out.
+        // Without `x_forwarded`, the proxy adds no fields, but it still removes those of an
+        // untrusted client.
         ("forwarded.x_forwarded = false", 200),
         ("forwarded.trusted_proxies = \"127.0.0.0/8\"", 400),
     ] {

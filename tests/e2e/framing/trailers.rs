@@ -1,4 +1,4 @@
-//! Trailers and chunks: which trailer fields pass, and how chunks are joined.
+//! Trailers and chunks: which trailer fields are forwarded, and how the proxy joins chunks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,8 +8,9 @@ use pointsman_tests::{Message, Origin, Setup, Wire};
 
 use super::get;
 
-/// Fields that must not be trailers: those for this hop, framing, routing or authentication, and
-/// those in which a proxy describes the client (RFC 9110, sections 6.5.1 and 7.6.1).
+/// Fields that must not be trailers: hop-by-hop fields, fields for framing, routing or
+/// authentication, and fields in which a proxy describes the client (RFC 9110, sections 6.5.1 and
+/// 7.6.1).
 const FORBIDDEN: &[&str] = &[
     "Authorization",
     "Connection",
@@ -53,7 +54,7 @@ async fn trailers_that_must_not_pass() -> anyhow::Result<()> {
             ]
         })
         .collect();
-    // The head's Connection names the last two, in either case.
+    // Connection in the head names `X-Named` and `x-other`. The case of the names does not matter.
     let section = format!(
         "X-First: 1\r\n{}X-Named: evil\r\nx-other: evil\r\nX-Last: 2\r\nx-first: 3\r\n",
         evil.concat()
@@ -96,7 +97,8 @@ fn same_trailers(message: &Message, expected: &[(&str, &str)]) {
     assert_eq!(seen, expected);
 }
 
-/// Readers disagree about empty list elements, so they are refused in both directions.
+/// The proxy refuses empty elements in Transfer-Encoding in both directions, because parsers
+/// disagree about them.
 #[tokio::test]
 async fn codings_with_empty_elements() -> anyhow::Result<()> {
     let body = "\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
@@ -127,7 +129,7 @@ async fn codings_with_empty_elements() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One-byte chunks are joined: the receiver gets hardly more bytes than with large ones.
+/// One-byte chunks are joined: the receiver gets hardly more bytes than with large chunks.
 #[tokio::test]
 async fn one_byte_chunks_are_joined() -> anyhow::Result<()> {
     const COUNT: usize = 100_000;
@@ -158,14 +160,15 @@ async fn one_byte_chunks_are_joined() -> anyhow::Result<()> {
         ("upstream", upstream.load(Ordering::SeqCst)),
         ("downstream", downstream),
     ] {
-        // As sent, each byte of the body takes 6 bytes. A read of some KiB becomes one chunk.
+        // In one-byte chunks, each byte of the body takes 6 bytes. The proxy turns each read of
+        // some KiB into one chunk.
         ensure!(bytes < COUNT + COUNT / 50, "{side}: {bytes} bytes");
         ensure!(bytes > COUNT, "{side}: {bytes} bytes");
     }
     origin.join().await
 }
 
-/// A small chunk is forwarded at once; the proxy does not wait for more to join.
+/// A small chunk is forwarded at once; the proxy does not wait for more chunks to join with it.
 #[tokio::test]
 async fn joining_chunks_delays_nothing() -> anyhow::Result<()> {
     let origin = Origin::scripted(|mut wire, _| async move {
@@ -197,8 +200,8 @@ async fn joining_chunks_delays_nothing() -> anyhow::Result<()> {
     origin.join().await
 }
 
-/// An empty line after a body does not start a request, so the proxy does not wait for the rest of
-/// one (RFC 9112, section 2.2).
+/// An empty line after a body is not the start of a request, so the proxy does not wait for the
+/// rest of a head (RFC 9112, section 2.2).
 #[tokio::test]
 async fn an_empty_line_behind_a_body_is_no_request() -> anyhow::Result<()> {
     let origin = Origin::with_name("www").await?;
@@ -214,7 +217,7 @@ async fn an_empty_line_behind_a_body_is_no_request() -> anyhow::Result<()> {
         client.send(stray).await?;
         assert_eq!(client.exchange(post).await?.body, b"www");
         client.send(stray).await?;
-        // No 408: the connection counts as idle, and ends as an idle one does.
+        // The connection counts as idle, so it ends without a 408.
         client.end().await.with_context(|| format!("{stray:?}"))?;
     }
     Ok(())

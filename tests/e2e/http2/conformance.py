@@ -1,7 +1,7 @@
-"""RFC 9113 and RFC 7541 against a proxy that speaks HTTP/2 without TLS: raw frames.
+"""Tests a proxy that speaks HTTP/2 without TLS against RFC 9113 and RFC 7541, with raw frames.
 
 Usage: conformance.py HOST PORT, or --list. Prints a line for each case that fails; the exit
-status is their number. The cases are those that are known from h2spec, in words of our own.
+status is the number of these cases. The cases are those of h2spec, in our own words.
 """
 
 import socket
@@ -12,7 +12,7 @@ import hpack
 
 DATA, HEADERS, PRIORITY, RST, SETTINGS, PUSH, PING, GOAWAY, WINDOW, CONTINUATION = range(10)
 END_STREAM, ACK, END_HEADERS, PADDED, WITH_PRIORITY = 1, 1, 4, 8, 32
-# Only the lenient cases wait for this long; all others get a response at once.
+# Only the lenient cases wait this long; in all others the proxy responds at once.
 TIMEOUT_S = 2
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 NO_ERROR, PROTOCOL, INTERNAL, FLOW, TIMEOUT, CLOSED, SIZE, REFUSED, CANCEL, COMPRESSION = range(10)
@@ -30,7 +30,7 @@ def setting(number, value):
 
 
 class Peer:
-    """A connection, up to the exchange of settings."""
+    """A client connection, which has exchanged settings with the proxy."""
 
     def __init__(self, address, settings=b"", preface=True):
         self.socket = socket.create_connection(address, timeout=TIMEOUT_S)
@@ -53,7 +53,7 @@ class Peer:
         try:
             self.socket.sendall(data)
         except OSError:
-            # The proxy has already closed the connection; the caller reads what it sent.
+            # The proxy has already closed the connection; the caller reads what the proxy has sent.
             pass
 
     def read(self, count):
@@ -86,7 +86,7 @@ class Peer:
         self.send(frame(HEADERS, flags, stream, self.encoder.encode(fields)))
 
     def answer(self, stream=1):
-        """The status of a response, and its body."""
+        """Returns the status of a response, and its body."""
         _, flags, _, payload = self.wait(lambda f: f[0] == HEADERS and f[2] == stream, "a response")
         status = dict(self.decoder.decode(payload))[":status"]
         body = b""
@@ -101,7 +101,7 @@ class Peer:
         assert found[3] == b"12345678", "PING is answered with the same data"
 
     def fails(self, *codes):
-        """A connection error with one of these codes, or the end of the connection."""
+        """Expects a connection error with one of these codes, or the end of the connection."""
         while True:
             try:
                 kind, _, _, payload = self.next()
@@ -116,7 +116,7 @@ class Peer:
                 return
 
     def resets(self, stream, *codes):
-        """A stream error with one of these codes or, as the RFC allows, a connection error."""
+        """Expects a stream error with one of these codes. The RFC also allows a connection error."""
         while True:
             try:
                 kind, _, found, payload = self.next()
@@ -139,8 +139,8 @@ class Peer:
 
 
 CASES = []
-# Titles of cases that the h2 crate does not refuse. Both are harmless here: such a field is
-# dropped, and the padding has no meaning.
+# Titles of cases that the h2 crate accepts although the RFC forbids them. Both are harmless here:
+# the pseudo-header is dropped, and the padding has no meaning.
 LENIENT = {
     "a pseudo-header in trailers is malformed",
     "padding of a Huffman string longer than 7 bits is a COMPRESSION_ERROR",
@@ -656,7 +656,7 @@ def malformed(section, title, fields, flags=END_STREAM | END_HEADERS):
         peer = Peer(at)
         peer.headers(fields=fields, flags=flags)
         peer.resets(1, PROTOCOL)
-        # This is a stream error: the connection stays open, unless the proxy has sent GOAWAY.
+        # This is a stream error, so the connection stays open unless the proxy has sent GOAWAY.
 
 
 malformed("9113 8.2.1", "a field name in upper case is malformed", REQUEST + [("X-TEST", "ok")])
@@ -805,8 +805,9 @@ def _(at):
 
 
 def resets_or_closed(self, stream):
-    """A frame on a stream that is half-closed, closed or forgotten, whichever comes first: the
-    response may already have been sent."""
+    """Expects an error for a frame on a stream that is half-closed, closed or forgotten.
+
+    The state depends on timing, because the response may already have been sent."""
     while True:
         try:
             kind, _, found, payload = self.next()

@@ -1,4 +1,4 @@
-"""gRPC through the proxy, by grpcio, with messages that are plain bytes.
+"""Makes gRPC calls through the proxy with grpcio. Messages are plain bytes.
 
 Usage: grpc_calls.py serve        a server; prints its port
        grpc_calls.py kinds HOST:PORT [CA]
@@ -58,7 +58,7 @@ def serve():
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     print(port, flush=True)
-    # Ends when the test closes the pipe.
+    # Returns when the test closes the pipe.
     sys.stdin.read()
 
 
@@ -92,7 +92,8 @@ def kinds(target, ca):
         joined = to.stream_unary("/test.Echo/StreamUnary")(iter([b"a", b"b", b"c"]), timeout=20)
         assert joined == b"a,b,c"
 
-        # Both directions at once: each message waits for the reply to the one before.
+        # Messages flow in both directions at once, and each message waits for the reply to the one
+        # before.
         answers = []
         turn = threading.Semaphore(1)
 
@@ -136,8 +137,8 @@ def many(target, count, ca):
             failed.append((call.code(), call.details()))
 
     for number in range(count):
-        # Opens further connections, so that not all calls use the plugin and certificate that were
-        # in force at the start.
+        # Opens further connections, so that some calls use plugins and certificates that came into
+        # force after the start.
         if number % 500 == 0:
             channels.append(channel(target, ca))
             unary = channels[-1].unary_unary("/test.Echo/Unary")

@@ -1,8 +1,8 @@
-"""Attacks on a proxy that speaks HTTP/2 without TLS, each next to a well-behaved client.
+"""Attacks a proxy that speaks HTTP/2 without TLS, while a well-behaved client sends requests.
 
-Usage: hostile.py HOST PORT PID. For each attack: the proxy answers others within five seconds, its
-memory does not grow by more than 24 MiB, and floods end with GOAWAY ENHANCE_YOUR_CALM or a closed
-connection. Prints what failed; the exit status is the number of failures.
+Usage: hostile.py HOST PORT PID. During each attack, the proxy responds to that client within five
+seconds, and its memory does not grow by more than 24 MiB. Floods end with GOAWAY ENHANCE_YOUR_CALM
+or a closed connection. Prints what failed; the exit status is the number of failures.
 """
 
 import socket
@@ -50,7 +50,7 @@ class Attacker:
         self.buffer = b""
 
     def send(self, data):
-        """False once the proxy has closed the connection."""
+        """Sends these bytes. Returns False once the proxy has closed the connection."""
         try:
             self.socket.sendall(data)
             return True
@@ -58,7 +58,7 @@ class Attacker:
             return False
 
     def drain(self, seconds):
-        """Reads what the proxy sends, for a while or until it closes."""
+        """Reads what the proxy sends, for `seconds` or until the proxy closes the connection."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             self.socket.settimeout(max(0.01, end - time.monotonic()))
@@ -147,7 +147,7 @@ def unknown_frames():
 
 
 def continuations():
-    """A field block that never ends."""
+    """Sends a field block that never ends."""
     attacker = Attacker()
     attacker.send(frame(HEADERS, 1, 1, GET))
     for _ in range(4000):
@@ -157,7 +157,7 @@ def continuations():
 
 
 def hpack_bomb():
-    """One byte of a field block for each copy of a 4 KB field."""
+    """Sends field blocks in which each byte stands for a copy of a 4 KB field."""
     attacker = Attacker()
     big = b"\x40\x01a" + b"\x7f\xa1\x1e" + b"b" * 4000
     for stream in range(1, 60, 2):
@@ -168,15 +168,15 @@ def hpack_bomb():
 
 
 def windows():
-    """A hundred requests for a large body on each connection; none of the bodies is read."""
+    """Sends a hundred requests for a large body on each connection, and reads no body."""
     attackers = []
     for _ in range(3):
         attacker = Attacker(settings=struct.pack(">HI", 4, 0))
         for stream in range(1, 200, 2):
             attacker.send(frame(HEADERS, 5, stream, block(REQUEST[:2] + [(":path", "/big")] + REQUEST[3:])))
         attackers.append(attacker)
-    # A window of one byte for each stream: the proxy must not read all of the rest, but hold it
-    # back.
+    # Opens each stream's window by one byte: the proxy must then hold back the rest of the body,
+    # and not read all of it into memory.
     for attacker in attackers:
         for stream in range(1, 200, 2):
             attacker.send(frame(WINDOW, 0, stream, struct.pack(">I", 1)))
@@ -186,7 +186,7 @@ def windows():
 
 
 def uploads():
-    """Bodies that are sent to a server that does not read them."""
+    """Sends bodies to a server that does not read them."""
     attackers = []
     for _ in range(5):
         attacker = Attacker()
@@ -202,7 +202,7 @@ def uploads():
 
 
 def silence():
-    """Connections that stop in the middle of a frame."""
+    """Opens connections that stop in the middle of a frame."""
     attackers = []
     for _ in range(100):
         attacker = Attacker()

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::proxy;
 
-/// Starts a server that responds with the number of the connection, once `together` requests have
+/// Starts a server that responds with the connection's number, as soon as `together` requests have
 /// arrived.
 async fn gathering(builder: h2::server::Builder, together: usize) -> anyhow::Result<Http2Origin> {
     let (there, all) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
@@ -85,7 +85,7 @@ async fn a_refused_stream_is_sent_again_elsewhere() -> anyhow::Result<()> {
     let proxy = proxy(www.address(), ", protocol = \"h2c\"", "").await?;
     let client = Http2Client::connect(proxy.address()).await?;
     assert_eq!(client.get("/").await?, (200, "0".into()));
-    // A POST is sent again, too, because the server has not acted on it.
+    // The proxy also sends a POST again, because the server has not acted on it.
     let request = Request::post("http://www.test.tld/").body(())?;
     let (response, _) = client.ready().await?.send_request(request, true)?;
     assert_eq!(timeout(DEADLINE, response).await??.status(), 200);
@@ -114,7 +114,7 @@ async fn a_server_that_says_goaway_fails_no_request() -> anyhow::Result<()> {
 async fn a_connection_that_is_dead_gets_no_further_request() -> anyhow::Result<()> {
     let script = |asked: Asked| async move {
         if asked.connection == 0 && asked.number > 0 {
-            // Sends no more bytes on this connection.
+            // The server sends nothing more on this connection.
             std::future::pending::<()>().await;
         }
         let number = asked.connection.to_string();
@@ -153,8 +153,8 @@ async fn counting() -> anyhow::Result<Http2Origin> {
     .await
 }
 
-/// A long upload does not count as a flood, although the server sends several window updates for
-/// each window of the body.
+/// A server sends several window updates for each window of a long upload. The proxy does not treat
+/// them as a flood.
 #[tokio::test]
 async fn a_long_upload_is_no_flood() -> anyhow::Result<()> {
     const LENGTH: usize = 40 << 20;
@@ -176,7 +176,8 @@ async fn a_long_upload_is_no_flood() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Slow uploads do not hold up others: each takes no more of the connection's window than it uses.
+/// Slow uploads do not hold up others: each upload takes no more of the connection's window than it
+/// uses.
 #[tokio::test]
 async fn slow_uploads_do_not_hold_up_others() -> anyhow::Result<()> {
     let www = counting().await?;
@@ -246,7 +247,7 @@ async fn trailers_of_a_message_with_a_length() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_request_that_kills_its_connection_is_sent_twice_at_most() -> anyhow::Result<()> {
-    // Sends the settings of HTTP/2, and closes the connection once a request arrives.
+    // The server sends its HTTP/2 settings, and closes the connection once a request arrives.
     let www = Origin::scripted(|mut wire, _| async move {
         wire.exactly(24).await?;
         wire.send([0, 0, 0, 4, 0, 0, 0, 0, 0]).await?;

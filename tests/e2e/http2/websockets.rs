@@ -1,4 +1,4 @@
-//! WebSockets over HTTP/2 (RFC 8441), on either side.
+//! WebSockets over HTTP/2 (RFC 8441), with clients and with servers.
 
 use anyhow::{Context as _, ensure};
 use base64::Engine as _;
@@ -37,7 +37,7 @@ async fn echoes(client: &Http2Client) -> anyhow::Result<HeaderMap> {
         }
         assert_eq!(seen, message.as_bytes());
     }
-    // The end of one direction is passed on.
+    // The proxy passes on the end of one direction.
     stream.send_data(Bytes::new(), true)?;
     while let Some(piece) = timeout(DEADLINE, body.data()).await? {
         assert!(piece?.is_empty());
@@ -155,8 +155,8 @@ async fn max_body_does_not_end_websockets() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A plugin's edits of the response apply to the response that opens a WebSocket: the 101 of
-/// HTTP/1.1, and the 200 to an extended CONNECT, whichever version the server speaks.
+/// A plugin's edits of the response also apply to the response that opens a WebSocket: the 101 of
+/// HTTP/1.1, and the 200 to an extended CONNECT, whichever version of HTTP the server speaks.
 #[tokio::test]
 async fn response_edits_apply_to_a_response_that_opens_a_websocket() -> anyhow::Result<()> {
     let (http1, http2) = (http1_echo().await?, http2_echo().await?);

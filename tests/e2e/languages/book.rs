@@ -1,9 +1,9 @@
-//! The book: every command in it, in order, in an empty folder with an empty home directory; and
-//! the output that the page promises.
+//! The book: every command of a page, in order, in an empty folder with an empty home directory,
+//! and the output that the page promises.
 //!
-//! A block ```` ```sh ```` is run; a block ```` ```output ```` has lines that the block before it
-//! prints, in order. Other lines can come between them; `...` in a line stands for any text. A block ```` ```LANGUAGE FILE ```` is written to
-//! that file.
+//! The test runs each block ```` ```sh ````. A block ```` ```output ```` contains lines that the
+//! block before it prints, in order. Other lines can come between them, and `...` in a line stands
+//! for any text. The test writes a block ```` ```LANGUAGE FILE ```` to that file.
 
 use std::fs;
 use std::process::Stdio;
@@ -36,7 +36,7 @@ fn play(page: &str) -> anyhow::Result<()> {
         .iter()
         .map(|_| ReservedPort::new())
         .collect::<Result<_, _>>()?;
-    // No process that the script starts outlives it.
+    // The script ends every process that it has started.
     let mut script = "set -eu\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n".to_owned();
     for block in &blocks {
         script.push_str(&block.script);
@@ -75,7 +75,7 @@ fn play(page: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reports whether a line has the parts of `expected` between `...`, in order.
+/// Reports whether a line contains the parts of `expected` that `...` separates, in order.
 fn contains(line: &str, expected: &str) -> bool {
     let mut rest = line;
     expected
@@ -112,7 +112,7 @@ fn blocks(page: &str) -> Vec<Block> {
                 inside = Some(line);
             }
             (Some("```output"), line) => {
-                // A line of its own stands for any lines, which may be there anyway.
+                // A line that is only `...` needs no check, because other lines are always allowed.
                 if line.trim() != "..."
                     && let Some(block) = blocks.last_mut()
                 {
@@ -131,7 +131,7 @@ fn blocks(page: &str) -> Vec<Block> {
     blocks
 }
 
-/// Returns the file that a block is written to, from the line that opens the block.
+/// Returns the file to which a block is written; `opening` is the line that opens the block.
 fn file_of(opening: &str) -> Option<&str> {
     opening.split_once(' ').map(|(_, file)| file)
 }
@@ -187,7 +187,8 @@ fn every_page_with_commands_is_played() -> anyhow::Result<()> {
                 .strip_prefix(place::root())?
                 .to_string_lossy()
                 .into_owned();
-            if !name.ends_with(".md") || PAGES.contains(&name.as_str()) {
+            let is_page = path.extension().is_some_and(|extension| extension == "md");
+            if !is_page || PAGES.contains(&name.as_str()) {
                 continue;
             }
             let text = fs::read_to_string(&path).with_context(|| name.clone())?;

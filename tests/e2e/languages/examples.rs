@@ -1,5 +1,5 @@
 //! `host-suffix` in every language: its own tests, the same cases, the same errors, the same
-//! scenario in a browser, and 600,000 decisions on one instance without more memory.
+//! scenario in a browser, and 600,000 decisions on one instance without growing memory.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,12 +11,12 @@ use serde_json::Value;
 use super::place::{Place, output, root, tell};
 use crate::scenario::Site;
 
-/// Enough for a garbage collector to run many times, and for a leak of one byte per decision to
-/// fill whole pages.
+/// Number of decisions: enough for a garbage collector to run many times, and for a leak of one
+/// byte per decision to fill whole pages.
 const DECISIONS: &str = "600000";
 
-/// Checks one language; `native` is the command by which its README tests the plugin without a
-/// sandbox.
+/// Checks the example in one language; `native` is the command with which its README tests the
+/// plugin without a sandbox.
 async fn check(language: &str, native: &str) -> anyhow::Result<()> {
     let place = Place::new()?;
     let project = root()
@@ -102,7 +102,7 @@ languages! {
     zig "python3 -m ziglang build test"
 }
 
-/// The bundled plugin, as it is in the repository. The scenario has its own test.
+/// Checks the bundled plugin from the repository. The browser scenario has a separate test.
 #[test]
 fn rust() -> anyhow::Result<()> {
     let component = root().join("plugins/host-suffix/host-suffix.wasm");

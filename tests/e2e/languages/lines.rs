@@ -1,4 +1,5 @@
-//! Commands without a log show the log lines of a plugin: `check`, `route` and a failed test.
+//! Log lines of a plugin in commands that have no log of their own: `check`, `route`, and a failed
+//! test.
 
 use std::fs;
 use std::process::Output;

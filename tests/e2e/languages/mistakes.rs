@@ -1,4 +1,4 @@
-//! Common mistakes of authors, through the command that they would use: each message says what is
+//! Common mistakes of plugin authors, with the command that reports each: the message says what is
 //! wrong and what to do.
 
 use std::fs;

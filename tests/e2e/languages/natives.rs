@@ -1,4 +1,4 @@
-//! The SDKs' own tests, each in the test tool of its language. Those of Rust run with the
+//! The SDKs' own tests, each with the test tool of its language. The Rust SDK's tests run with the
 //! workspace.
 
 use super::place::{Place, output, root, tell};

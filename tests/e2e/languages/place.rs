@@ -1,4 +1,4 @@
-//! The toolchains, and an environment like that of a new machine to use them in.
+//! The toolchains, in an environment like that of a new machine.
 
 use std::env;
 use std::ffi::OsString;
@@ -14,11 +14,11 @@ use tempfile::TempDir;
 pub(super) struct Place {
     folder: TempDir,
     path: OsString,
-    /// Caches of the toolchains: empty on a fresh clone, then shared by all tests.
+    /// Caches of the toolchains: empty in a fresh clone, then shared by all tests.
     cache: PathBuf,
 }
 
-/// Variables with which toolchains find their caches, and a folder for each.
+/// Environment variables that set the toolchains' caches, with a folder for each.
 const CACHES: [(&str, &str); 4] = [
     ("GOCACHE", "go"),
     ("PIP_CACHE_DIR", "pip"),
@@ -34,11 +34,11 @@ impl Place {
         }
         let binary = PathBuf::from(pointsman()?.get_program()).canonicalize()?;
         std::os::unix::fs::symlink(&binary, folder.path().join("bin/pointsman"))?;
-        // The binary is target/PROFILE/pointsman; setup installs tools into target/tools.
+        // The binary is target/PROFILE/pointsman; the setup installs tools into target/tools.
         let target = binary.ancestors().nth(2).context("the target directory")?;
         let tools = target.join("tools");
         let mut path = vec![folder.path().join("bin")];
-        // Zig is a module of the Python in its folder.
+        // Zig is a module of the Python in target/tools/zig.
         path.extend(["zig", "go"].map(|tool| tools.join(tool).join("bin")));
         let all = env::var_os("PATH").unwrap_or_default();
         path.extend(env::split_paths(&all));
@@ -61,15 +61,15 @@ impl Place {
             .current_dir(self.work())
             .env("PATH", &self.path)
             .env("HOME", self.folder.path().join("home"));
-        // The settings with which this machine reaches package registries still apply: an empty
-        // home would hide them.
+        // npm still needs the user's settings for package registries, which the empty home would
+        // hide.
         if let Some(home) = env::var_os("HOME") {
             let settings = Path::new(&home).join(".npmrc");
             if settings.exists() {
                 command.env("NPM_CONFIG_USERCONFIG", settings);
             }
         }
-        // Cargo runs the tests, and sets variables that a user's shell does not have.
+        // Cargo runs the tests and sets variables that a user's shell does not have.
         for (name, _) in env::vars_os() {
             let name = name.to_string_lossy();
             let is_rustc = name.starts_with("RUST") && !name.starts_with("RUSTUP");
@@ -108,16 +108,16 @@ pub(super) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Prints text that the runner can show even for a passing test, such as figures for the book.
+/// Prints text that the test runner can show even if the test passes, such as figures for the book.
 pub(super) fn tell(text: &str) {
-    // A closed output is not a failure.
+    // A closed output does not fail the test.
     let _ = writeln!(io::stdout(), "{text}");
 }
 
-/// Runs a command to its end, and returns its output.
+/// Runs a command until it ends, and returns its output.
 ///
 /// # Errors
-/// Fails with all output if the command fails.
+/// Fails if the command fails; the error contains all of its output.
 pub(super) fn output(command: &mut Command) -> anyhow::Result<String> {
     let output = command
         .output()

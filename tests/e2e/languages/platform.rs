@@ -1,4 +1,4 @@
-//! Promises of `limits.md` about clocks, random numbers, output and files, checked in every
+//! What `limits.md` promises about clocks, random numbers, output and files, checked in every
 //! language.
 
 use std::fs;
@@ -9,20 +9,20 @@ use serde_json::Value;
 
 use super::place::{Place, output};
 
-/// A plugin whose response depends on the path.
+/// A plugin whose response depends on the request's path.
 struct Plugin {
-    /// Name of the language for `plugin new`.
+    /// Name of the language in `plugin new`.
     language: &'static str,
     /// Path of the source file in the project.
     file: &'static str,
     text: &'static str,
-    /// Paths that log the line `printed`.
+    /// Paths for which the plugin logs the line `printed`.
     print: &'static [&'static str],
     /// Paths whose response is the time, in seconds.
     clock: &'static [&'static str],
     /// Paths whose response is a random number.
     random: &'static [&'static str],
-    /// Paths whose response is `none`, because there is no file.
+    /// Paths whose response is `none`, because the plugin has no access to files.
     open: &'static [&'static str],
 }
 
@@ -45,7 +45,7 @@ impl Built {
         Ok(Built(place))
     }
 
-    /// Returns the report about one request to a new instance, and the response's body.
+    /// Returns what `route` reports about one request to a new instance, and the response's body.
     fn ask(&self, path: &str) -> anyhow::Result<(Value, String)> {
         let mut command = self.0.command("pointsman");
         let text = output(command.args(["route", "--json", "GET", path]))?;
@@ -55,7 +55,7 @@ impl Built {
         Ok((report.clone(), body.to_owned()))
     }
 
-    /// Does the same, and checks that the decision is cached.
+    /// Does the same as [`Built::ask`], and checks that the decision is cached.
     fn ask_pure(&self, path: &str) -> anyhow::Result<(Value, String)> {
         let (report, body) = self.ask(path)?;
         let is_cached = report["cacheable"] == true && report["cached_ns"].is_number();

@@ -1,5 +1,5 @@
-//! The policies of `plugins/examples` under load, while the Rust version replaces the Python
-//! version and Python then returns. Both decide alike, so no client notices.
+//! The policies of `plugins/examples` under load. The Rust version replaces the Python version, and
+//! then the Python version returns. Both make the same decisions, so no client notices.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ const CLIENTS: usize = 8;
 /// Requests between two swaps.
 const BETWEEN: usize = 400;
 
-/// A request, and the servers that may respond to it.
+/// A request, and the servers that can respond to it.
 #[derive(Clone)]
 struct Case {
     request: String,
@@ -48,8 +48,8 @@ impl Case {
     }
 }
 
-/// A frontend with these backends and the Python version of the policy, with the Rust version next
-/// to it in the folder.
+/// A frontend with the Python version of a policy, and its backends. The Rust version is in the
+/// same folder.
 struct Site {
     proxy: Proxy,
     /// Origins that respond with their names.
@@ -57,8 +57,8 @@ struct Site {
 }
 
 impl Site {
-    /// Starts the proxy. `top` has keys for the top level; `backends` are backends with their
-    /// servers, the first of which is the default.
+    /// Starts the proxy. `top` contains keys for the top level. `backends` contains backends with
+    /// their servers; the first one is the default backend.
     async fn start(
         policy: &str,
         config: &str,
@@ -95,7 +95,7 @@ impl Site {
         })
     }
 
-    /// Sends each request once, and returns cases that expect the same server from then on.
+    /// Sends each request once, and returns cases that expect the server which has responded.
     async fn settle(&self, cases: Vec<Case>) -> anyhow::Result<Vec<Case>> {
         let mut client = Wire::connect(self.proxy.address()).await?;
         let mut settled = Vec::new();
@@ -106,7 +106,7 @@ impl Site {
         Ok(settled)
     }
 
-    /// Plays the cases without a pause while the plugins change.
+    /// Runs the cases without a pause while the plugins change.
     async fn swap_under_load(&self, cases: Vec<Case>) -> anyhow::Result<()> {
         let load = Rc::new(Load {
             cases,
@@ -150,7 +150,7 @@ impl Site {
     }
 }
 
-/// Requests without a pause, until the load is over.
+/// Clients that run the cases without a pause, until the load is over.
 struct Load {
     cases: Vec<Case>,
     played: AtomicUsize,
@@ -190,7 +190,7 @@ fn build(example: &str, component: PathBuf) -> anyhow::Result<()> {
     let mut build = place.command("pointsman");
     let project = root().join("plugins/examples").join(example);
     build.args(["plugin", "build"]).arg(project);
-    // The examples in Rust share their compiled dependencies.
+    // The Rust examples share their compiled dependencies.
     build.env("CARGO_TARGET_DIR", root().join("target/examples"));
     output(build.arg("--output").arg(component))?;
     Ok(())
@@ -227,7 +227,7 @@ async fn tenant_router() -> anyhow::Result<()> {
     let cases = [("a", "1"), ("b", "2"), ("c", "www")]
         .map(|(tenant, server)| Case::new(get(&format!("X-Tenant: {tenant}\r\n")), &[server]));
     site.swap_under_load(cases.to_vec()).await?;
-    // A change to the table moves a tenant, without any change to the plugin.
+    // A change to the table moves a tenant to another server, while the plugin stays the same.
     site.proxy
         .ctl(&["table", "tenants", "set", "a", "two"])
         .await?;

@@ -1,5 +1,5 @@
-//! A component reports an author's mistake. Native tests always report it, so they are not tested
-//! here.
+//! Author's mistakes that a component reports with a traceback. Native tests always show one, so
+//! this module does not test them.
 
 use std::fs;
 

@@ -1,4 +1,5 @@
-//! `pointsman plugin watch` builds and tests each save, and puts it into service if it passes.
+//! `pointsman plugin watch` builds and tests the project after each save, and puts the component
+//! into service if the tests pass.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,23 +15,24 @@ const CONFIG: &str = "[admin]\nsocket = \"admin.sock\"\n[frontend.http-in]\n\
                       router.plugin = \"./mine/mine.wasm\"\nrouter.watch = false\n\
                       router.config.rules = []\n[backend.www]\nserver.www = \"127.0.0.1:1\"\n";
 
-/// Returns a component with a section that makes it a different file.
+/// Returns a component with an additional section, so that each `mark` gives a different file.
 fn component(mark: u8) -> anyhow::Result<Vec<u8>> {
     let mut bytes = guest("host-suffix")?;
-    // A custom section with the name `producers`, which is kept where others are stripped.
+    // A custom section `producers`: the build keeps it, but strips most other custom sections.
     bytes.extend([0, 11, 9]);
     bytes.extend(b"producers");
     bytes.push(0);
-    // A section `name`, which makes the components different.
+    // A custom section `name` with the mark, which makes the components different. The build keeps
+    // it, too.
     bytes.extend([0, 6, 4, b'n', b'a', b'm', b'e', mark]);
     Ok(bytes)
 }
 
-/// Creates a project in `mine`, whose build copies the source file as the component.
+/// Creates a project in `mine`. Its build copies the source file to the component.
 fn project(directory: &Path) -> anyhow::Result<PathBuf> {
     let project = directory.join("mine");
     fs::create_dir(&project)?;
-    // A copy is enough of a toolchain here.
+    // Copying the file takes the place of a toolchain here.
     fs::write(
         project.join("plugin.toml"),
         "name = \"mine\"\nbuild = [\"cp\", \"source.wasm\", \"raw.wasm.tmp\"]\nmodule = \"raw.wasm.tmp\"\n",
@@ -48,7 +50,7 @@ async fn only_builds_that_pass_go_into_service() -> anyhow::Result<()> {
     let project = project(directory.path())?;
     let save = |bytes: Vec<u8>| -> anyhow::Result<()> {
         fs::write(directory.path().join("saved"), bytes)?;
-        // Renames the file into place, as editors do.
+        // Editors also rename the saved file into place.
         fs::rename(directory.path().join("saved"), project.join("source.wasm"))?;
         Ok(())
     };
@@ -75,8 +77,7 @@ async fn only_builds_that_pass_go_into_service() -> anyhow::Result<()> {
     watch.line_with("1 case passed").await?;
     turns(1).await?;
 
-    // Another plugin, which does not accept such a configuration, is reported and not put into
-    // service.
+    // A plugin that does not accept this configuration is reported, and not put into service.
     let project = proxy.directory().join("mine");
     let saved = proxy.directory().join("saved");
     fs::write(&saved, guest("guest-scripted")?)?;
@@ -105,7 +106,8 @@ async fn only_builds_that_pass_go_into_service() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A proxy can log into the project's folder: its log line about a swap does not cause another one.
+/// A proxy can write its log to the project's folder: the log line about a swap does not cause
+/// another swap.
 #[tokio::test]
 async fn a_log_in_the_folder_leads_to_no_swap() -> anyhow::Result<()> {
     let directory = tempfile::tempdir()?;
@@ -136,11 +138,11 @@ async fn a_log_in_the_folder_leads_to_no_swap() -> anyhow::Result<()> {
     // The first component is in service.
     wait(&active_after(&place, &project)?, 1).await?;
     for mark in [2, 3] {
-        // With a name that does not look like a log, the file causes a build, but no swap.
+        // A file whose name does not look like a log causes a build, but no swap.
         let turns = count(&watch.log(), "mine.wasm");
         fs::write(project.join("lines"), format!("plugin in service {mark}"))?;
         wait("mine.wasm", turns + 1).await?;
-        // With the name of a log, it does not cause a build either.
+        // A file with the name of a log does not even cause a build.
         fs::write(
             project.join("proxy.log"),
             format!("plugin in service {mark}"),
@@ -152,7 +154,7 @@ async fn a_log_in_the_folder_leads_to_no_swap() -> anyhow::Result<()> {
         wait(&active_after(&place, &project)?, 1).await?;
     }
     let plugins: Value = serde_json::from_str(&proxy.ctl(&["plugins", "--json"]).await?)?;
-    // One version from startup, and one for each component.
+    // Startup has added one version, and each component another one.
     assert_eq!(plugins["versions"][0]["number"], 4, "{plugins:#}");
     Ok(())
 }

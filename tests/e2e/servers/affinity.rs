@@ -1,4 +1,4 @@
-//! Sessions: requests that belong together go to one server.
+//! Sessions: requests that belong to one session go to one server.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -54,7 +54,7 @@ async fn a_client_with_its_cookie_stays() -> anyhow::Result<()> {
         let (server, cookie) = visit(&proxy, "").await?;
         let cookie = sent_back(&cookie.context("a cookie")?);
         for _ in 0..4 {
-            // The worker does not matter, and no further cookie is set.
+            // Every worker accepts the cookie, and sets no further one.
             assert_eq!(visit(&proxy, &cookie).await?, (server.clone(), None));
         }
         seen += &server;
@@ -177,7 +177,7 @@ async fn a_draining_server_keeps_its_sessions() -> anyhow::Result<()> {
     assert_eq!(visit(&proxy, &of_a).await?, ("a".to_owned(), None));
     assert_eq!(visit(&proxy, &of_b).await?, ("b".to_owned(), None));
     assert_eq!(answers(proxy.address(), 6).await?, "b b b b b b");
-    // In maintenance the server keeps no sessions: they move.
+    // A server in maintenance keeps no sessions; they move to another server.
     proxy.ctl(&["server", "www/s0", "maintenance"]).await?;
     let (server, cookie) = visit(&proxy, &of_a).await?;
     ensure!(
@@ -203,7 +203,8 @@ async fn a_server_of_weight_zero_keeps_its_sessions() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// If the server of a session cannot be reached, another one serves the session, with a new cookie.
+/// If the server of a session cannot be reached, another server serves the session and sets a new
+/// cookie.
 #[tokio::test]
 async fn a_session_moves_when_its_server_is_gone() -> anyhow::Result<()> {
     let [a, b] = origins().await?;
@@ -221,7 +222,7 @@ async fn a_session_moves_when_its_server_is_gone() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A session waits for its server, even while others are free.
+/// A session waits for its own server, even while other servers are free.
 #[tokio::test]
 async fn a_session_waits_for_a_slot_of_its_server() -> anyhow::Result<()> {
     let [a, b] = origins().await?;
@@ -247,7 +248,7 @@ async fn a_session_waits_for_a_slot_of_its_server() -> anyhow::Result<()> {
         origin.reached(2).await?;
     }
     super::queued(&proxy, 1).await?;
-    // One more request than the queue has room for.
+    // The queue has no room for a third request.
     let mut third = Wire::connect(proxy.address()).await?;
     let refused = third.exchange(&request).await?.head;
     assert_eq!(refused.status()?, 503);
@@ -259,8 +260,8 @@ async fn a_session_waits_for_a_slot_of_its_server() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// With the PROXY protocol, a server's connection belongs to one client, and can carry several
-/// sessions of it.
+/// With the PROXY protocol, a connection to a server belongs to one client, and can carry several
+/// sessions of that client.
 #[tokio::test]
 async fn sessions_of_one_connection_with_the_proxy_protocol() -> anyhow::Result<()> {
     let named = async |name: &'static str| {

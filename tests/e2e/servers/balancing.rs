@@ -1,11 +1,12 @@
-//! The server that gets a request, for each of the algorithms.
+//! The choice of a server by each of the algorithms.
 
 use anyhow::ensure;
 use pointsman_tests::{Behavior, ProgrammableOrigin, Proxy, Setup, Wire};
 
 use super::{ADMIN, GET, answers, became, count, set_all};
 
-/// Returns a setup with servers `a`, `b` and so on, with these further keys and this algorithm.
+/// Returns a setup that balances by this algorithm between servers `a`, `b` and so on, each with
+/// its further keys.
 pub(super) fn balanced<'a>(
     balance: &str,
     servers: impl IntoIterator<Item = (&'a ProgrammableOrigin, &'a str)>,
@@ -30,7 +31,8 @@ pub(super) async fn origins<const N: usize>() -> anyhow::Result<[ProgrammableOri
     Ok(origins.try_into().expect("as many"))
 }
 
-/// Sends a request on a new connection, and waits until one of the servers has it.
+/// Sends a request on a new connection, and waits until one of the servers has received it. Returns
+/// the client and the server's index.
 pub(super) async fn held(
     proxy: &Proxy,
     origins: &[ProgrammableOrigin],
@@ -70,7 +72,8 @@ async fn round_robin_goes_by_the_weights() -> anyhow::Result<()> {
         let seen = answers(proxy.address(), 8).await?;
         let counts = ["a", "b", "c"].map(|name| count(&seen, name));
         assert_eq!(counts, [1, 2, 5], "{seen}");
-        // Turns are spread evenly: the heaviest server never gets all of its turns in a row.
+        // Turns are spread evenly: the server with the largest weight never gets all of its turns
+        // in a row.
         ensure!(!seen.contains("c c c c"), "{seen}");
     }
     Ok(())
@@ -129,7 +132,7 @@ async fn random_goes_by_the_weights() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// All workers count together, so the next request's server is certain.
+/// All workers count requests together, so the next request's server is predictable.
 #[tokio::test]
 async fn least_requests_looks_at_all_workers() -> anyhow::Result<()> {
     for workers in [1, 2] {
@@ -147,7 +150,7 @@ async fn least_requests_looks_at_all_workers() -> anyhow::Result<()> {
         }
         let of_b = clients.iter().filter(|(_, server)| *server == 1).count();
         assert_eq!(of_b, 6, "{workers} workers");
-        // A server with requests in progress gets none while the other one is free.
+        // Server `a` has requests in progress, so it gets no request while `b` is free.
         b.set(Behavior::Answers(200));
         for (client, _) in clients.iter_mut().filter(|(_, server)| *server == 1) {
             assert_eq!(client.response("GET").await?.body, b"b");
@@ -167,7 +170,8 @@ async fn peak_ewma_prefers_the_fast_one() -> anyhow::Result<()> {
     let (mut slow, first) = held(&proxy, &servers, GET).await?;
     let fast = ["b", "a"][first];
     servers[1 - first].set(Behavior::Answers(200));
-    // The other server takes so long that a hundred requests are answered in the meantime.
+    // The other server takes so long that the fast one responds to a hundred requests in the
+    // meantime.
     let seen = answers(proxy.address(), 100).await?;
     assert_eq!(count(&seen, fast), 100, "{seen}");
     servers[first].set(Behavior::Answers(200));
@@ -234,13 +238,13 @@ async fn a_server_that_comes_back_starts_slowly() -> anyhow::Result<()> {
         .backend("slow_start = \"1d\"")
         .start()
         .await?;
-    // All servers start with their full weight.
+    // At startup, all servers have their full weight.
     assert_eq!(count(&answers(proxy.address(), 10).await?, "a"), 5);
     a.set_checks([Behavior::Answers(503)]);
     became(&proxy, "a", "down", 1).await?;
     a.set_checks([Behavior::Answers(200)]);
     became(&proxy, "a", "up", 1).await?;
-    // The weight starts at a tenth.
+    // After a failure, the weight starts at a tenth.
     assert_eq!(count(&answers(proxy.address(), 44).await?, "a"), 4);
     Ok(())
 }

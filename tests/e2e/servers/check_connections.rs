@@ -1,5 +1,6 @@
-//! Checks connect as requests do: with TLS, with the PROXY protocol, over Unix sockets. Each server
-//! responds with an unexpected status, so that the reason shows that the response has arrived.
+//! Checks connect as requests do: with TLS, with the PROXY protocol, and over Unix sockets. Each
+//! server responds with an unexpected status, so the reported reason shows that the check has
+//! received the response.
 
 use std::fs;
 
@@ -103,13 +104,13 @@ async fn checks_over_unix_sockets() -> anyhow::Result<()> {
     let line = became(&proxy, "s", "down", 1).await?;
     ensure!(line.contains("status 204"), "{line}");
     let head = heads.recv().await.expect("a check").to_lowercase();
-    // RFC 9110, section 7.2: Host contains a host, and a path is not one.
+    // RFC 9110, section 7.2: Host must name a host, and the path of a Unix socket is not one.
     ensure!(head.contains("\r\nhost: localhost\r\n"), "{head}");
     serving.abort();
     Ok(())
 }
 
-/// A suspended process is down, although the kernel still accepts connections for it.
+/// The server of a suspended process is down, although the kernel still accepts connections for it.
 #[tokio::test]
 async fn a_process_that_is_stopped_is_down() -> anyhow::Result<()> {
     let server = Process::start(node("notifier.js"))?;

@@ -32,7 +32,7 @@ async fn checks_in_a_row_change_the_state() -> anyhow::Result<()> {
     let proxy = checked(&[&a, &b], ", fall = 3, rise = 2").start().await?;
     let states = ["up", "going-down", "up", "going-down", "down", "up"];
     changes(&proxy, "s0", &states).await?;
-    // Each change is counted, and the other server has none.
+    // Each change is counted. The other server has had none.
     let metrics = Metrics::of(&proxy).await?;
     let changed = |server: &str| {
         let label = format!("server=\"{server}\"");
@@ -64,7 +64,7 @@ async fn a_first_check_that_fails_is_enough() -> anyhow::Result<()> {
     let proxy = checked(&[&a, &b], ", fall = 100").start().await?;
     changes(&proxy, "s0", &["up", "down"]).await?;
     assert_eq!(answers(proxy.address(), 6).await?, "b b b b b b");
-    // With no server left, no server gets a request.
+    // If the only server is down, requests fail.
     b.set_checks([GOOD, BAD]);
     let other = checked(&[&a], "").start().await?;
     became(&other, "s0", "down", 1).await?;
@@ -110,7 +110,7 @@ async fn what_a_check_of_http_asks_and_expects() -> anyhow::Result<()> {
     assert_eq!(check.field("host").as_deref(), Some("health.test.tld"));
     let agent = check.field("user-agent").unwrap_or_default();
     ensure!(agent.starts_with("pointsman/"), "{agent}");
-    // Without a configured name, Host is the address.
+    // Without a configured host name, Host is the server's address.
     let proxy = checked(&[&a], "").start().await?;
     became(&proxy, "s0", "down", 1).await?;
     let check = a.checks().pop().expect("a check").head;
@@ -235,8 +235,8 @@ async fn a_check_of_grpc_at_another_port() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A server that listens again is used without a check: the result of a request does not wait for
-/// the next one.
+/// A server that listens again is used without another check: after a failed connection, the proxy
+/// does not wait for the next check to try the server again.
 #[tokio::test]
 async fn a_server_that_listens_again_needs_no_check() -> anyhow::Result<()> {
     let (port, b) = (ReservedPort::new()?, Origin::with_name("b").await?);

@@ -22,7 +22,7 @@ async fn a_key_goes_to_the_same_server() -> anyhow::Result<()> {
         let places = async || {
             let mut places = BTreeMap::new();
             for number in 0..40 {
-                // The connection goes to either worker.
+                // The connection can go to either worker.
                 let mut client = Wire::connect(proxy.address()).await?;
                 let key = format!("k{number}");
                 let request = get_with(&target.replace("KEY", &key), &line.replace("KEY", &key));
@@ -70,7 +70,8 @@ async fn requests_beyond_max_load_go_elsewhere() -> anyhow::Result<()> {
         for _ in expected {
             clients.push(held(&proxy, &servers, GET).await?);
         }
-        // The hash decides which server is preferred.
+        // The hash determines which server is preferred, so the test takes it from the first
+        // request.
         let first = clients[0].1;
         let seen: Vec<_> = clients
             .iter()
@@ -86,7 +87,7 @@ async fn a_plugin_chooses_the_key() -> anyhow::Result<()> {
     let servers: [ProgrammableOrigin; 4] = origins().await?;
     let balance = "{ hash = \"header:x-key\" }";
     let setup = balanced(balance, servers.iter().map(|server| (server, "")));
-    // The servers for keys from the client itself.
+    // Without a plugin, the key comes from the client. This finds the server for each key.
     let plain = setup.start().await?;
     let mut client = Wire::connect(plain.address()).await?;
     let mut cases = serde_json::Map::new();
@@ -113,7 +114,7 @@ async fn a_plugin_chooses_the_key() -> anyhow::Result<()> {
     let proxy = Proxy::pointsman_in(directory, &config).await?;
     let mut client = Wire::connect(proxy.address()).await?;
     for (target, server) in expected {
-        // The plugin's key counts, whatever the client sends.
+        // The plugin's key determines the server, whatever key the client sends.
         for line in ["", "X-Key: k5\r\n", "X-Key: other\r\n"] {
             let found = answer(&mut client, &get_with(&target, line)).await?;
             assert_eq!(found, server, "{target} {line}");

@@ -1,11 +1,12 @@
-//! Sessions that servers name, learned from their responses.
+//! Sessions that servers name in their responses, from which the proxy learns them.
 
 use anyhow::{Context as _, ensure};
 use pointsman_tests::{Origin, Setup, Wire};
 
 use super::{ADMIN, GET, answer, answers, count, get_with};
 
-/// Starts an origin that names the session in its response to the first request, as MCP servers do.
+/// Starts an origin that names a new session in its response to a request without one, as MCP
+/// servers do.
 async fn sessions(name: &'static str) -> anyhow::Result<Origin> {
     Origin::scripted(move |mut wire, connection| async move {
         let mut number = 0;
@@ -45,13 +46,14 @@ async fn sessions_are_learned_by_all_workers() -> anyhow::Result<()> {
     ensure!(servers.contains('a') && servers.contains('b'), "{servers}");
     for (session, server) in &known {
         let request = get_with("/", &format!("Mcp-Session-Id: {session}\r\n"));
-        // Several connections, so that both workers serve the session.
+        // There are several connections, so that both workers serve the session.
         for _ in 0..8 {
             let mut client = Wire::connect(proxy.address()).await?;
             assert_eq!(answer(&mut client, &request).await?, *server, "{session}");
         }
     }
-    // A reload keeps all sessions. A session that no server has named is tied to no server.
+    // A reload keeps all sessions. A session that no server has named does not belong to any
+    // server.
     proxy.ctl(&["reload"]).await?;
     let mut client = Wire::connect(proxy.address()).await?;
     for (session, server) in &known {

@@ -96,7 +96,7 @@ async fn a_server_is_taken_out_of_service_and_put_back() -> anyhow::Result<()> {
         (states.len() >= 4).then_some(states.join(" "))
     });
     assert_eq!(changes.await?, "draining ready maintenance ready");
-    // With both servers out of service, requests have no server.
+    // With both servers out of service, a request fails.
     for name in ["www/a", "www/b"] {
         proxy.ctl(&["server", name, "drain"]).await?;
     }
@@ -134,13 +134,13 @@ async fn overrides_survive_reloads_until_the_configuration_changes() -> anyhow::
     // Changes to other keys keep both orders.
     site.reload(&proxy, ", max_requests = 9").await?;
     is("draining", 7).await?;
-    // A change to the same key in the configuration undoes an order; each key counts separately.
+    // A change to a key in the configuration undoes the order for that key, but not for other keys.
     site.reload(&proxy, ", weight = 2").await?;
     is("draining", 2).await?;
     site.reload(&proxy, ", weight = 2, state = \"maintenance\"")
         .await?;
     is("maintenance", 2).await?;
-    // An order also overrides the configuration.
+    // An order also overrides a state from the configuration.
     proxy.ctl(&["server", "www/a", "ready"]).await?;
     site.reload(&proxy, ", weight = 2, state = \"maintenance\"")
         .await?;
@@ -205,8 +205,8 @@ async fn a_server_in_maintenance_is_not_checked() -> anyhow::Result<()> {
     let proxy = Proxy::pointsman(&config).await?;
     site.a.checked(2).await?;
     proxy.ctl(&["server", "www/a", "maintenance"]).await?;
-    // One check may be in progress; after it, none comes while the other server is checked many
-    // times.
+    // One check may still be in progress. After that, the server is not checked while the other
+    // server is checked many times.
     let others = site.b.checks().len();
     site.b.checked(others + 3).await?;
     let before = site.a.checks().len();

@@ -1,4 +1,5 @@
-//! Servers whose requests fail: they are ejected for a while, tried, and readmitted.
+//! Servers whose requests fail: they are ejected for a while, tried with one request, and
+//! readmitted.
 
 use anyhow::ensure;
 use pointsman_tests::{Behavior, ProgrammableOrigin, Proxy, Setup, Wire};
@@ -13,7 +14,7 @@ async fn origins(names: &[&str]) -> anyhow::Result<Vec<ProgrammableOrigin>> {
     Ok(origins)
 }
 
-/// Starts a proxy that ejects servers by these keys.
+/// Starts a proxy that ejects servers as these keys configure.
 async fn proxy(origins: &[ProgrammableOrigin], outlier: &str) -> anyhow::Result<Proxy> {
     Setup::before(origins.iter().map(ProgrammableOrigin::address))
         .top(ADMIN)
@@ -53,7 +54,8 @@ async fn a_server_that_never_answers_is_ejected() -> anyhow::Result<()> {
     let later = answers(proxy.address(), 40).await?;
     assert_eq!(count(&later, "b"), 40, "{later}");
     assert_eq!(origins[0].requests().len(), 3);
-    // One request tries the server while others go elsewhere; a single failure ejects it again.
+    // One request tries the server while other requests go elsewhere. A single failure ejects the
+    // server again.
     became(&proxy, "s0", "trial", 1).await?;
     let mut trying = Wire::connect(proxy.address()).await?;
     trying.send(GET).await?;
@@ -73,8 +75,8 @@ async fn a_server_that_never_answers_is_ejected() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn statuses_and_resets_count_as_configured() -> anyhow::Result<()> {
-    // The behavior, the client's status, the failures that count, and the reason if they lead to an
-    // ejection.
+    // The server's behavior, the client's status, the configured keys, and the reason for an
+    // ejection if there is one.
     for (behavior, status, on, reason) in [
         (
             Behavior::Answers(500),
@@ -177,7 +179,7 @@ async fn all_servers_are_used_in_a_panic() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An ejected server serves if no other one can.
+/// An ejected server still serves requests if no other server can.
 #[tokio::test]
 async fn an_ejected_server_serves_requests_that_no_other_can() -> anyhow::Result<()> {
     let origins = origins(&["a", "b"]).await?;
@@ -193,7 +195,7 @@ async fn an_ejected_server_serves_requests_that_no_other_can() -> anyhow::Result
         origins[0].reached(1 + number).await?;
         clients.push(client);
     }
-    // The same applies while another request tries the server.
+    // It also does so while another request tries the server.
     became(&proxy, "s0", "trial", 1).await?;
     for number in 3..=5 {
         let mut client = Wire::connect(proxy.address()).await?;
@@ -204,7 +206,7 @@ async fn an_ejected_server_serves_requests_that_no_other_can() -> anyhow::Result
     Ok(())
 }
 
-/// An ejected backup is not tried while other servers can serve.
+/// An ejected backup server is not tried while other servers can serve.
 #[tokio::test]
 async fn a_backup_is_not_tried_while_others_serve() -> anyhow::Result<()> {
     let origins = origins(&["a", "b"]).await?;

@@ -6,8 +6,8 @@ use tokio::sync::mpsc;
 
 use super::{ADMIN, GET, get_with, queued, set_all};
 
-/// Starts a server with one slot, which holds its first request. Returns the client of that
-/// request, too.
+/// Starts a server with one slot, which holds its first request. Also returns the client of that
+/// request.
 async fn busy(keys: &str) -> anyhow::Result<(ProgrammableOrigin, Proxy, Wire)> {
     let origin = ProgrammableOrigin::with_name("www").await?;
     let proxy = Setup::before([])
@@ -25,7 +25,7 @@ async fn busy(keys: &str) -> anyhow::Result<(ProgrammableOrigin, Proxy, Wire)> {
     Ok((origin, proxy, first))
 }
 
-/// Checks that a response refuses a request that got no slot, with this end in the log.
+/// Checks that a response refuses a request that got no slot, and that the log has this `end`.
 async fn refused(proxy: &Proxy, answer: &Message, end: &str) -> anyhow::Result<()> {
     assert_eq!(answer.head.status()?, 503);
     assert_eq!(answer.head.field("retry-after").as_deref(), Some("1"));
@@ -47,7 +47,7 @@ async fn a_full_queue_takes_no_more() -> anyhow::Result<()> {
         }
         let mut late = Wire::connect(proxy.address()).await?;
         refused(&proxy, &late.exchange(GET).await?, "queue-full").await?;
-        // Waiting requests are served, and after them the client that was refused.
+        // The waiting requests are served, and then another request of the client that was refused.
         origin.set(Behavior::Answers(200));
         for client in [&mut first].into_iter().chain(&mut waiting) {
             assert_eq!(client.response("GET").await?.body, b"www");
@@ -71,7 +71,7 @@ async fn the_wait_for_a_slot_is_limited() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Requests are served in the order in which they came, even on different workers.
+/// Requests are served in the order in which they arrived, even on different workers.
 #[tokio::test]
 async fn first_come_first_served() -> anyhow::Result<()> {
     let (sender, mut begun) = mpsc::unbounded_channel();
@@ -105,7 +105,7 @@ async fn first_come_first_served() -> anyhow::Result<()> {
         client
             .send(get_with("/", &format!("X-Number: {number}\r\n")))
             .await?;
-        // The first one is not in the queue.
+        // The first request has the slot and is not in the queue.
         queued(&proxy, number).await?;
         clients.push(client);
     }
@@ -171,7 +171,7 @@ async fn the_limit_of_a_backend_counts_all_its_servers() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A server that is ready again takes requests from the queue.
+/// A server that is ready again serves requests from the queue.
 #[tokio::test]
 async fn waiting_requests_go_to_a_server_that_is_ready_again() -> anyhow::Result<()> {
     let (a, b) = (

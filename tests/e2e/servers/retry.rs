@@ -1,4 +1,4 @@
-//! Requests that are sent again to another server, as the configuration allows.
+//! Retries: requests that are sent again, usually to another server, as the configuration allows.
 
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ const POST: &str = "POST / HTTP/1.1\r\nHost: www.test.tld\r\nContent-Length: 0\r
 const POST_BODY: &str = "POST / HTTP/1.1\r\nHost: www.test.tld\r\nContent-Length: 5\r\n\r\nhello";
 const PUT_BODY: &str = "PUT / HTTP/1.1\r\nHost: www.test.tld\r\nContent-Length: 5\r\n\r\nhello";
 
-/// Two servers, the first of which fails. Each gets every other request first, and none is ejected.
+/// Two servers, the first of which fails. They take turns with new requests, and neither is ever
+/// ejected.
 struct Site {
     bad: ProgrammableOrigin,
     good: ProgrammableOrigin,
@@ -43,7 +44,7 @@ impl Site {
             return Ok(found);
         }
         ensure!(self.good.requests().len() > good);
-        // It was the other server's turn.
+        // The first request was the other server's turn.
         answer(&mut client, request).await
     }
 }
@@ -63,7 +64,7 @@ async fn listed_failures_are_retried() -> anyhow::Result<()> {
         }
         let retries = server(&site.proxy, "s0").await?["retries"].clone();
         assert_eq!(retries, site.bad.requests().len(), "{on}");
-        // There are no retries after other failures, and none by default.
+        // Other failures are not retried; by default, none of these are.
         for retry in ["on = [\"connect\", \"500\"]", ""] {
             let site = Site::start(behavior, retry).await?;
             assert_eq!(site.answer(GET).await?, failed, "{on}: {retry}");
@@ -106,8 +107,8 @@ async fn only_requests_that_are_safe_to_repeat_are_retried() -> anyhow::Result<(
 
 #[tokio::test]
 async fn the_budget_limits_retries() -> anyhow::Result<()> {
-    // The share of 100 requests, and the reserve of ten a second, some of which may be restored in
-    // the meantime.
+    // The share applies to 100 requests. The reserve allows ten retries per second, some of which
+    // may be restored during the test.
     for (budget, least, most) in [("0%", 0, 0), ("20%", 25, 80), ("100%", 100, 100)] {
         let keys = format!("on = \"503\", budget = \"{budget}\"");
         let site = Site::start(Behavior::Answers(503), &keys).await?;
@@ -166,8 +167,8 @@ async fn a_lone_server_is_tried_again() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A server that refuses connections is tried as often as configured, however short
-/// `timeout.connect` is.
+/// A server that refuses connections is tried as often as configured, even if `timeout.connect` is
+/// very short.
 #[tokio::test]
 async fn a_server_that_refuses_is_tried_as_often_as_configured() -> anyhow::Result<()> {
     let port = ReservedPort::new()?;
@@ -192,7 +193,8 @@ async fn a_server_that_refuses_is_tried_as_often_as_configured() -> anyhow::Resu
     Ok(())
 }
 
-/// Number of times that clients come while a server restarts, within a second and a half.
+/// Number of ticks at which clients send requests while a server restarts: a second and a half in
+/// all.
 const TICKS: u32 = 30;
 const TICK: Duration = Duration::from_millis(50);
 
@@ -210,7 +212,7 @@ async fn a_server_that_restarts_causes_no_error() -> anyhow::Result<()> {
     let mut ticks = tokio::time::interval(TICK);
     for _ in 0..TICKS {
         ticks.tick().await;
-        // A body does not prevent a retry, because none of it was sent.
+        // A request with a body is also retried, because none of the body was sent.
         for request in [GET, POST_BODY] {
             requests.spawn(async move {
                 let mut client = Wire::connect(address).await?;

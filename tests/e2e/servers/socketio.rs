@@ -1,4 +1,4 @@
-//! Real socket.io: several servers that share no sessions, behind one backend with a cookie.
+//! Real socket.io: a backend with a cookie, and several servers that do not share sessions.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -26,8 +26,8 @@ async fn server(name: &str) -> anyhow::Result<(SocketAddr, Process)> {
     Ok((SocketAddr::from(([127, 0, 0, 1], port)), process))
 }
 
-/// Waits until `count` lines report this event. Returns the server of the last event of each
-/// client.
+/// Waits until `count` lines report this event. Returns each client's server, from its last such
+/// event.
 async fn servers(
     clients: &Process,
     event: &str,
@@ -80,7 +80,7 @@ async fn clients_stay_with_their_server_until_it_is_killed() -> anyhow::Result<(
     first.signal(Signal::SIGKILL)?;
     let after = servers(&clients, "upgraded", CLIENTS + moving).await?;
     ensure!(after.values().all(|server| server == "two"), "{after:?}");
-    // All clients are connected, and none of the other server's clients has ever left it.
+    // All clients are connected, and no client of the surviving server was ever disconnected.
     clients.signal(Signal::SIGUSR2)?;
     let answers = servers(&clients, "answer", CLIENTS).await?;
     assert_eq!(answers, after);

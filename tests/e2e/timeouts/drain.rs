@@ -1,4 +1,5 @@
-//! SIGTERM: open requests can finish, nothing new is accepted, and `timeout.drain` bounds the wait.
+//! SIGTERM: open requests can finish, no new connection is accepted, and `timeout.drain` bounds the
+//! wait.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -40,8 +41,8 @@ impl Holding {
         })
     }
 
-    /// Starts a proxy in front of the server, and sends it SIGTERM while `Wire` waits for a
-    /// response.
+    /// Starts a proxy in front of the server, and sends SIGTERM to the proxy while a client waits
+    /// for a response. Returns both.
     async fn draining(&self, drain: &str) -> anyhow::Result<(Proxy, Wire)> {
         let setup = Setup::before([self.origin.address()]);
         let proxy = setup
@@ -53,7 +54,7 @@ impl Holding {
         self.reached.notified().await;
         proxy.signal(Signal::SIGTERM)?;
         proxy.line_with("draining").await?;
-        // The log line comes before the listener closes.
+        // The log line may come before the listener closes.
         refused(proxy.address()).await;
         Ok((proxy, client))
     }
@@ -74,7 +75,7 @@ async fn an_open_request_is_finished() -> anyhow::Result<()> {
     holding.go.notify_one();
     let response = client.response("GET").await?;
     assert_eq!(response.body, b"ok");
-    // This makes the client send its next request elsewhere.
+    // `Connection: close` makes the client send its next request over another connection.
     assert_eq!(response.head.field("connection").as_deref(), Some("close"));
     client.end().await?;
     assert_eq!(proxy.ended().await?.code(), Some(0));
@@ -91,7 +92,7 @@ async fn nothing_new_is_accepted() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Idle clients are disconnected at once, while the drain waits for others that are still served.
+/// Idle clients are disconnected at once, while the drain waits for the requests in progress.
 #[tokio::test]
 async fn idle_clients_are_disconnected_at_once() -> anyhow::Result<()> {
     let holding = Holding::start().await?;

@@ -1,4 +1,5 @@
-//! Both directions at once, half-closed clients, and bytes that are read after an early response.
+//! Bodies in both directions at once, half-closed clients, and bytes that the proxy reads after an
+//! early response.
 
 use std::sync::Arc;
 
@@ -17,7 +18,8 @@ fn both(setup: Setup) -> Setup {
         .backend("timeout.server = \"400ms\"")
 }
 
-/// Bytes to the client count as its progress, although its own body does not move.
+/// Bytes that the proxy sends to the client count as progress of the client, although the client's
+/// own body does not move.
 #[tokio::test]
 async fn a_response_that_flows_is_progress_for_the_upload() -> anyhow::Result<()> {
     let origin = Origin::scripted(|mut wire, _| async move {
@@ -37,7 +39,8 @@ async fn a_response_that_flows_is_progress_for_the_upload() -> anyhow::Result<()
     origin.join().await
 }
 
-/// Bytes to the server count as its progress, although it sends nothing.
+/// Bytes that the proxy sends to the server count as progress of the server, although the server
+/// sends nothing.
 #[tokio::test]
 async fn an_upload_that_flows_is_progress_for_the_response() -> anyhow::Result<()> {
     let origin = Origin::scripted(|mut wire, _| async move {
@@ -57,7 +60,7 @@ async fn an_upload_that_flows_is_progress_for_the_response() -> anyhow::Result<(
     origin.join().await
 }
 
-/// An exchange ends if nothing moves in either direction.
+/// An exchange ends if no bytes move in either direction.
 #[tokio::test]
 async fn a_standstill_in_both_directions_ends() -> anyhow::Result<()> {
     let origin = Origin::scripted(|mut wire, _| async move {
@@ -71,7 +74,7 @@ async fn a_standstill_in_both_directions_ends() -> anyhow::Result<()> {
     let mut client = Wire::connect(proxy.address()).await?;
     client.send(format!("{CHUNKED}5\r\nhello\r\n")).await?;
     client.until(b"x\r\n").await?;
-    // No last chunk: the client cannot take this for a whole body.
+    // The last chunk is missing, so the client knows that the body is incomplete.
     assert_eq!(short(client.rest()).await?, b"");
     origin.join().await
 }
@@ -104,8 +107,8 @@ async fn a_half_closed_client_gets_its_answer() -> anyhow::Result<()> {
         assert_eq!(client.response("POST").await?.body, b"ok", "{request:?}");
         assert_eq!(client.end().await?, End::Closed);
     }
-    // Every request that was sent before the end gets a response, and the connection closes after
-    // the last one.
+    // Every request that the client sent before it half-closed gets a response, and the connection
+    // closes after the last one.
     let mut client = Wire::connect(proxy.address()).await?;
     client.send(GET.repeat(3)).await?;
     client.finish().await?;
@@ -117,8 +120,8 @@ async fn a_half_closed_client_gets_its_answer() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A half-closed client waits for a bounded time, because a client that has closed its connection
-/// looks the same.
+/// The proxy waits for a half-closed client only for a limited time, because a client that has
+/// closed its connection looks the same.
 #[tokio::test]
 async fn the_wait_of_a_half_closed_client_is_limited() -> anyhow::Result<()> {
     let origin = Origin::scripted(|mut wire, _| async move {
@@ -160,7 +163,7 @@ async fn a_half_closed_client_gets_a_slow_answer() -> anyhow::Result<()> {
     origin.join().await
 }
 
-/// A client that ends in the middle of its body is refused: the request is invalid.
+/// A client that half-closes in the middle of its body is refused, because the request is invalid.
 #[tokio::test]
 async fn a_client_that_ends_in_its_body_is_refused() -> anyhow::Result<()> {
     for start in [
@@ -202,11 +205,11 @@ async fn a_client_that_stops_after_an_early_response_is_disconnected() -> anyhow
     let response = client.response("POST").await?;
     assert_eq!(response.head.field("connection").as_deref(), Some("close"));
     client.end().await?;
-    // While the client sends, the proxy reads.
+    // The proxy reads as long as the client sends.
     slowly(&mut client, CHUNK).await?;
     client.send(CHUNK).await?;
     long_pause().await;
-    // The first byte after the end causes a reset, which the next one meets.
+    // The proxy has stopped reading. The first byte causes a reset, and the next one then fails.
     let _ = client.send("x").await;
     long_pause().await;
     assert!(client.send("x").await.is_err(), "still read from");

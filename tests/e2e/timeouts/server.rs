@@ -8,7 +8,8 @@ const TIMEOUT: &str = "timeout.server = \"400ms\"";
 
 #[tokio::test]
 async fn a_silent_server_is_504() -> anyhow::Result<()> {
-    // Silent at once, after an interim response, and in the middle of a head.
+    // The server stops sending before its response, after an interim response, or in the middle of
+    // a head.
     for start in [
         "",
         "HTTP/1.1 103 Early Hints\r\n\r\n",
@@ -17,7 +18,7 @@ async fn a_silent_server_is_504() -> anyhow::Result<()> {
         let origin = Origin::scripted(move |mut wire, _| async move {
             wire.request().await?;
             wire.send(start).await?;
-            // The proxy does not keep a connection on which a response could still arrive.
+            // The proxy closes the connection, because a response could still arrive on it.
             wire.end().await?;
             Ok(())
         })
@@ -132,7 +133,7 @@ async fn silence_after_an_upload_is_504() -> anyhow::Result<()> {
     origin.join().await
 }
 
-/// A server that does not read an upload counts as silent, too.
+/// A server that does not read an upload also counts as silent.
 #[tokio::test]
 async fn a_server_that_stops_reading_is_504() -> anyhow::Result<()> {
     let (hold, held) = tokio::sync::watch::channel(());
@@ -156,7 +157,7 @@ async fn a_server_that_stops_reading_is_504() -> anyhow::Result<()> {
             "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {LARGE}\r\n\r\n"
         ))
         .await?;
-    // The proxy may stop reading before all is sent.
+    // The proxy can stop reading before everything is sent.
     let _ = client.send_bulk(LARGE).await;
     let head = client.head().await?;
     assert_eq!(head.status()?, 504);

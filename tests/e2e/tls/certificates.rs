@@ -1,4 +1,4 @@
-//! Certificates that change on disk, and those that expire.
+//! Certificates that are replaced on disk, and certificates that expire.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -29,7 +29,7 @@ async fn a_certificate_is_replaced_under_load() -> anyhow::Result<()> {
     let mut expected = vec![fingerprint(&site).await?];
     let load = site.start_client("load", &["--name", NAME])?;
     site.proxy.line_with("status=200").await?;
-    // New files are renamed onto the old ones, the certificate first.
+    // Renames new files onto the old ones, the certificate first.
     for round in 0..2 {
         site.authority.issue(folder, "next", &[NAME])?;
         fs::rename(folder.join("next.pem"), folder.join("site.pem"))?;
@@ -73,7 +73,7 @@ async fn mismatched_files_are_refused_once_and_the_old_certificate_stays() -> an
         line.contains("does not belong to the first certificate"),
         "{line}"
     );
-    // The same files once more, with another event.
+    // The same file is written once more, which causes another event.
     fs::copy(folder.join("next.pem"), folder.join("site.pem"))?;
     let found = site.client("request", &["--name", NAME]).await?;
     assert_eq!(found[0]["sha256"], before.as_str());
@@ -81,7 +81,7 @@ async fn mismatched_files_are_refused_once_and_the_old_certificate_stays() -> an
     site.proxy.line_with("certificate in force").await?;
     assert_ne!(fingerprint(&site).await?, before);
     assert_eq!(lines(&site.proxy, "the current ones stay in force"), 1);
-    // A reload with a mistake changes nothing, either.
+    // A reload with a mistake does not change the certificate either.
     fs::write(folder.join("site.key"), "")?;
     let refused = site.reload("", TLS).await.expect_err("no key");
     assert!(

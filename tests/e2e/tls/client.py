@@ -1,4 +1,4 @@
-"""A TLS client of the tests. Prints one line of JSON."""
+"""A TLS client for the tests, which prints one line of JSON."""
 
 import argparse
 import hashlib
@@ -77,7 +77,7 @@ def request(arguments):
 
 
 def load(arguments):
-    """Requests on new connections until standard input ends."""
+    """Sends requests on new connections until standard input ends."""
     made, stop, found, errors = context(arguments), threading.Event(), [], []
 
     def run():
@@ -103,9 +103,9 @@ def load(arguments):
 
 
 def websocket(arguments):
-    """A message that is echoed, and a close, on an upgraded connection."""
+    """Sends a message, which is echoed, and a close on an upgraded connection."""
     with connect(arguments, context(arguments)) as stream:
-        key = "dGhlIHNhbXBsZSBub25jZQ=="  # The one that the test's server answers.
+        key = "dGhlIHNhbXBsZSBub25jZQ=="  # The test's server has a fixed response for this key.
         stream.sendall(
             (
                 f"GET / HTTP/1.1\r\nHost: {arguments.name}\r\nConnection: Upgrade\r\n"
@@ -120,7 +120,7 @@ def websocket(arguments):
 
 
 def echo(stream, sent):
-    """Both directions at once in one thread: OpenSSL's connections cannot be shared by two."""
+    """Sends and receives in one thread, because two threads cannot share an OpenSSL connection."""
     stream.setblocking(False)
     rest, echoed = sent, bytearray()
     while len(echoed) < len(sent):
@@ -137,13 +137,13 @@ def echo(stream, sent):
 
 
 def keep(arguments):
-    """Two requests on one connection, the second after a line on standard input."""
+    """Sends two requests on one connection, the second after a line on standard input."""
     with connect(arguments, context(arguments)) as stream:
         first, _ = exchange(arguments, stream, close=False)
         print("kept", flush=True)
         sys.stdin.readline()
         second, _ = exchange(arguments, stream, close=False)
-        # Checks for a clean end: without `close_notify`, this raises.
+        # If TLS ends without `close_notify`, `recv` raises an error.
         return {"first": first, "second": second, "rest": stream.recv(1).decode()}
 
 

@@ -1,4 +1,5 @@
-//! TLS for clients: certificates by name, versions, protocols, and the facts that reach the server.
+//! TLS with clients: certificates by name, versions, protocols, and what the server learns about
+//! the session.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 
@@ -32,7 +33,7 @@ async fn http_of_both_versions_over_tls() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns a value that the client got, or its error.
+/// Returns one value from the client's report, or the client's error.
 fn told(found: &Value, key: &str) -> String {
     let value = found.get("error").unwrap_or(&found[0][key]);
     let text = value
@@ -63,7 +64,8 @@ async fn certificates_by_name() -> anyhow::Result<()> {
     check(Some("exact.test.tld"), "[\"exact.test.tld\"]").await?;
     check(Some("EXACT.test.tld"), "[\"exact.test.tld\"]").await?;
     check(Some("other.test.tld"), "[\"*.test.tld\"]").await?;
-    // A wildcard covers one label, so the client gets the first certificate, which does not match.
+    // A wildcard covers only one label. The client therefore gets the first certificate, which does
+    // not match the name.
     check(Some("a.b.test.tld"), "mismatch").await?;
     check(None, NAME).await?;
     site.reload("", &format!("{SEVERAL}\nstrict_sni = true"))
@@ -166,7 +168,7 @@ async fn a_tunnel_over_tls() -> anyhow::Result<()> {
 async fn a_drain_ends_connections_in_order() -> anyhow::Result<()> {
     let mut site = Site::start(TLS).await?;
     let mut client = site.start_client("keep", &["--name", NAME])?;
-    // The read must not block this thread, because the origin runs on it.
+    // The origin runs on this thread, so reading must not block it.
     let stdout = client.stdout.take().context("no output")?;
     let read = tokio::task::spawn_blocking(move || {
         let mut lines = BufReader::new(stdout).lines();

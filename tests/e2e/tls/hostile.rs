@@ -4,7 +4,7 @@ use pointsman_tests::{End, Wire};
 
 use super::{NAME, Site, TLS};
 
-/// Headers of a handshake record and of the `ClientHello` in it.
+/// Header of a handshake record, and the first bytes of the `ClientHello` in it.
 const HELLO: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
 
 #[tokio::test]
@@ -21,14 +21,14 @@ async fn anything_but_a_handshake_is_refused() -> anyhow::Result<()> {
             b"\x16\x03\x01\x00\x04\x01\x00\x00\x00",
             "the TLS handshake failed",
         ),
-        // Longer than any record can be.
+        // The declared length exceeds that of any record.
         (b"\x16\x03\x01\xff\xff", "the TLS handshake failed"),
-        // A warning in place of a first message.
+        // The first message is a warning alert.
         (b"\x15\x03\x01\x00\x02\x01\x00", "the TLS handshake failed"),
     ] {
         let mut client = Wire::connect(site.proxy.address()).await?;
         client.send(bytes).await?;
-        // The client gets an alert, or nothing.
+        // The client gets an alert, or no bytes at all.
         let _ = client.rest().await;
         let peer = client.local_address()?.to_string();
         let line = site.proxy.line_with(&peer).await?;
@@ -72,7 +72,7 @@ async fn a_handshake_that_takes_too_long() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_handshake_within_a_session() -> anyhow::Result<()> {
     let site = Site::start(TLS).await?;
-    // `R` requests a renegotiation.
+    // OpenSSL's client requests a renegotiation on the input `R`.
     let told = site
         .openssl(&["-servername", NAME, "-tls1_2"], "R\n")
         .await?;

@@ -1,4 +1,4 @@
-//! Mistakes in certificates, which `pointsman check` reports at their keys.
+//! Mistakes in certificates: `pointsman check` reports each with the key that names the file.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +18,7 @@ async fn check(folder: &Path, tls: &str) -> anyhow::Result<String> {
     super::run(command, "").await
 }
 
-/// Creates files with one mistake each, in addition to good ones.
+/// Creates files with one mistake each, in addition to valid files.
 fn files(folder: &Path, authority: &Authority) -> anyhow::Result<()> {
     let ymd = rcgen::date_time_ymd;
     authority.issue(folder, "other", &[NAME])?;

@@ -1,11 +1,12 @@
-//! Sessions can be resumed in every worker, after a reload, and in the next process.
+//! TLS sessions: clients can resume them in every worker, after a reload, and in the next process.
 
 use super::{NAME, Site, TLS};
 
-/// A request that ends the connection, as OpenSSL sends it.
+/// A request for OpenSSL's client to send. It is HTTP/1.0, so the connection ends after the
+/// response.
 const GET: &str = "GET / HTTP/1.0\r\nHost: www.test.tld\r\n\r\n";
 
-/// Returns whether a client that has a session resumes it.
+/// Returns whether a client with a stored session resumes it.
 async fn resumes(site: &Site, version: &str) -> anyhow::Result<bool> {
     let arguments = [
         "-ign_eof",
@@ -25,7 +26,7 @@ async fn resumes(site: &Site, version: &str) -> anyhow::Result<bool> {
     Ok(told.contains("Reused, TLS"))
 }
 
-/// Connects a client, which stores a new session.
+/// Connects a client without a session, which stores the new session.
 async fn begin(site: &Site, version: &str) -> anyhow::Result<()> {
     let arguments = [
         "-ign_eof",
@@ -65,7 +66,7 @@ async fn a_session_resumes_after_a_reload_and_in_the_next_process() -> anyhow::R
         let site = Site::start(TLS).await?;
         begin(&site, version).await?;
         assert!(resumes(&site, version).await?);
-        // With another certificate and other settings, the session stays valid.
+        // The session stays valid with another certificate and other settings.
         site.authority.issue(site.folder(), "site", &[NAME])?;
         site.reload("", &format!("{TLS}\nstrict_sni = true"))
             .await?;

@@ -1,5 +1,5 @@
-//! The end of a tunnel: its timeouts, many at once, the shutdown of the proxy, and the line in the
-//! log that reports it.
+//! The end of a tunnel: its timeouts, many tunnels at once, the shutdown of the proxy, and the log
+//! record of the tunnel.
 
 use std::time::Duration;
 
@@ -11,15 +11,17 @@ use tokio::time::{Instant, interval};
 
 use super::{after_handshake, config, echo, handshake, open, passes};
 
-/// A timeout under test: short to wait for, but long compared with the delays of a busy machine.
+/// A timeout under test: short enough to wait for, but long compared with the delays of a busy
+/// machine.
 const LIMIT: Duration = Duration::from_millis(700);
-/// The part of [`LIMIT`] that a client measures, because it learns late that the tunnel has
-/// started.
+/// Minimum time that a client measures for [`LIMIT`]. It is shorter than [`LIMIT`], because the
+/// client's clock starts after the tunnel.
 const AT_LEAST: Duration = Duration::from_millis(600);
-/// Long enough for [`LIMIT`] to have passed, had it applied.
+/// A time after which [`LIMIT`] would have ended the tunnel, if it applied.
 const BEYOND: Duration = Duration::from_millis(1400);
 
-/// Starts an origin whose scripts wait for the end of their tunnels, and fail if it does not come.
+/// Starts an origin that waits for the end of each tunnel. Its script fails if the end does not
+/// come.
 async fn silent() -> anyhow::Result<Origin> {
     after_handshake(|mut wire| async move { wire.end().await.map(|_| ()) }).await
 }
@@ -29,7 +31,7 @@ async fn an_idle_tunnel_ends_after_the_timeout_that_applies() -> anyhow::Result<
     let long = "timeout.client = \"24h\"";
     for (frontend, backend) in [
         (long, "timeout.server = \"24h\"\ntimeout.tunnel = \"700ms\""),
-        // Without its own timeout, the tunnel has those of its sides.
+        // Without `timeout.tunnel`, the timeouts of the two sides apply.
         (long, "timeout.server = \"700ms\""),
         ("timeout.client = \"700ms\"", "timeout.server = \"24h\""),
     ] {
@@ -63,7 +65,7 @@ async fn the_tunnels_timeout_takes_the_place_of_its_sides() -> anyhow::Result<()
 /// then from the server alone.
 #[tokio::test]
 async fn a_tunnel_with_traffic_stays_open() -> anyhow::Result<()> {
-    /// Sends a byte now and then for longer than the timeout.
+    /// Sends a byte at intervals, for longer than the timeout.
     async fn trickle(wire: &mut Wire) -> anyhow::Result<()> {
         let mut pace = interval(LIMIT / 4);
         for _ in 0..8 {
@@ -94,7 +96,7 @@ async fn a_half_closed_tunnel_ends_after_the_timeout_of_that_side() -> anyhow::R
     let origin = after_handshake(|mut wire| async move {
         if wire.exactly(6).await? == b"client" {
             ensure!(wire.rest().await?.is_empty());
-            // Half-closed by the client: this side stays open forever.
+            // The client has half-closed the tunnel. This side never closes.
             return std::future::pending().await;
         }
         wire.finish().await?;
@@ -133,7 +135,7 @@ async fn a_half_closed_tunnel_ends_after_the_timeout_of_that_side() -> anyhow::R
 #[tokio::test]
 async fn five_hundred_idle_tunnels_stay() -> anyhow::Result<()> {
     const TUNNELS: usize = 500;
-    // Both ends of each tunnel are in this process.
+    // This process has both ends of each tunnel, so it needs many descriptors.
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     if soft < 4096 {
         setrlimit(Resource::RLIMIT_NOFILE, hard.min(4096), hard)?;
@@ -202,8 +204,8 @@ async fn a_tunnel_is_logged_once_at_its_end() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A request whose client leaves right after it is logged, whether or not the proxy notices in
-/// time.
+/// If a client disconnects right after its request, the request is logged, whether or not the proxy
+/// notices in time.
 #[tokio::test]
 async fn clients_that_leave_after_their_request_are_logged() -> anyhow::Result<()> {
     let origin = Origin::with_name("www").await?;
@@ -219,7 +221,7 @@ async fn clients_that_leave_after_their_request_are_logged() -> anyhow::Result<(
     Ok(())
 }
 
-/// After a signal to stop, the proxy waits until its tunnel has ended.
+/// After SIGTERM, the proxy waits until its tunnel has ended.
 #[tokio::test]
 async fn a_stop_waits_for_tunnels() -> anyhow::Result<()> {
     let origin = echo().await?;
@@ -297,8 +299,8 @@ async fn a_stop_logs_the_requests_that_it_cuts_off() -> anyhow::Result<()> {
     origin.join().await
 }
 
-/// A handshake in progress still becomes a tunnel after the signal to stop, including bytes that
-/// the client sent early.
+/// A handshake in progress still becomes a tunnel after SIGTERM, and bytes that the client has sent
+/// early are forwarded.
 #[tokio::test]
 async fn a_handshake_under_way_becomes_a_tunnel_after_the_signal() -> anyhow::Result<()> {
     let (go, gone) = tokio::sync::watch::channel(false);

@@ -40,7 +40,7 @@ func route(request *pointsman.Request) (pointsman.Decision, error) {
 	case "/below":
 		body = randv2.IntN(1 << 60)
 	case "/octets":
-		// The unused part of one random number must not serve the next request.
+		// The next request must not get the unused part of this request's random number.
 		rand.Read(octets[:])
 		body = octets
 	case "/crypto":

@@ -1,5 +1,5 @@
-//! A plugin whose response depends on the path: its access to the time, random numbers and output.
-//! `platform` builds it as a separate project, on the SDK of a new one.
+//! A plugin whose response depends on the request's path. It uses the time, random numbers and
+//! output. The test `platform` builds it in a project from `plugin new`, with that project's SDK.
 
 use pointsman_sdk::{Cacheability, Decision, Error, NoConfig, Request, Response, Router};
 
@@ -22,7 +22,7 @@ impl Router for Mine {
                 pointsman_sdk::info!("printed");
                 String::new()
             }
-            // Has no effect, and does no harm.
+            // Printing has no effect, and does no harm.
             "/print" => {
                 println!("printed");
                 String::new()

@@ -1,7 +1,8 @@
-//! A plugin that misbehaves in the way that its configuration names.
+//! A plugin that misbehaves as its configuration says.
 //!
-//! `{"mode": "trap-unreachable", "value": 0}`. With the mode `modes`, `configure` fails and names
-//! every mode, so that a test can check that each has a test.
+//! An example of a configuration is `{"mode": "trap-unreachable", "value": 0}`. With the mode
+//! `modes`, `configure` fails with an error that lists every mode, so that a test can check that
+//! each mode has a test.
 #![expect(
     clippy::needless_pass_by_value,
     clippy::unnecessary_wraps,
@@ -30,22 +31,22 @@ mod bindings {
 #[derive(Deserialize)]
 struct Config {
     mode: String,
-    /// Parameter of the mode: a size, a number of times, a status.
+    /// Parameter of the mode, such as a size, a count or a status.
     #[serde(default)]
     value: usize,
-    /// Whether requests for `localhost` are spared. The host's own first request is for
-    /// `localhost`.
+    /// Whether the guest is harmless for requests to `localhost`. The host's own first request is
+    /// one of them.
     #[serde(default)]
     spare_probe: bool,
 }
 
-/// One way to misbehave in `route`, by its name.
+/// A way to misbehave in `route`: its name and its function.
 type Mode = (
     &'static str,
     fn(RequestHead, usize) -> Result<Decision, String>,
 );
 
-/// Modes that misbehave in `configure`; `route` is then harmless.
+/// Modes in which `configure` misbehaves. If it succeeds, `route` is harmless.
 const CONFIGURE_MODES: [&str; 4] = [
     "configure-error",
     "configure-grow",
@@ -198,7 +199,8 @@ impl Guest for Hostile {
             questions::define_value("host")?;
         }
         MODE.set(Some(mode));
-        // Its behavior can depend on previous calls, and each call must show it.
+        // The guest's behavior can depend on previous calls, so no call may be answered from the
+        // cache.
         Ok(Cacheability::Uncacheable)
     }
 
@@ -215,7 +217,7 @@ fn as_number(value: usize) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
 }
 
-/// Bytes that a test changes in the component to get another version.
+/// Bytes that a test replaces in the component to get another release.
 static RELEASE: [u8; 12] = *b"release: one";
 
 fn harmless(request: RequestHead, _: usize) -> Result<Decision, String> {
@@ -246,7 +248,7 @@ fn backends_state(_: RequestHead, _: usize) -> Result<Decision, String> {
     )))
 }
 
-/// Attempts every edit that must be refused; an error names one that was not.
+/// Attempts every edit that must be refused. The error names the first one that was not.
 fn edit_forbidden(request: RequestHead, _: usize) -> Result<Decision, String> {
     let expect = |what: &str, result: Result<(), String>| match result {
         Err(error) if error.ends_with("is set by the proxy alone") => Ok(()),
@@ -435,7 +437,7 @@ fn stale_handle_edit(request: RequestHead, _: usize) -> Result<Decision, String>
     with_stale(request, |stale| stale.set_header("x", b"1"))
 }
 
-/// Uses the handle of the previous call.
+/// Uses the request handle of the previous call, and keeps the handle of this call.
 fn with_stale(
     request: RequestHead,
     use_it: impl FnOnce(&RequestHead) -> Result<(), String>,

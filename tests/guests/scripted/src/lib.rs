@@ -1,8 +1,8 @@
-//! A plugin that reads and decides as its configuration says.
+//! A plugin that reads values and decides as its configuration says.
 //!
-//! The configuration is a tree. An inner node reads a part of the request, whose value leads to the
-//! next node; a leaf is the decision. The next read depends on the values read before it, as in a
-//! real policy: the tests of the decision cache generate such trees.
+//! The configuration is a tree. An inner node reads a part of the request, and the value selects
+//! the next node. A leaf is the decision. The next read depends on the values read before it, as in
+//! a real policy. The tests of the decision cache generate such trees.
 //!
 //! ```json
 //! {"cacheable": true, "root":
@@ -10,9 +10,10 @@
 //!             "cases": {"|a.test": {"backend": "a"}}, "otherwise": "default"}}}
 //! ```
 //!
-//! The value of a field is its lines, each with `|` before it; an absent field is empty. The value
-//! of a question is the number or text of its answer, or `none` if it has no answer. Questions are
-//! defined in the order of `questions`, and asked by their position there.
+//! The value of a field is its lines, each with `|` before it; the value of an absent field is
+//! empty. The value of a question is the number or text of its answer, or `none` if it has no
+//! answer. `configure` defines the questions in the order of `questions`, and a node refers to a
+//! question by its position in that list.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -139,7 +140,7 @@ enum Node {
         /// Name of the field, cookie or parameter.
         #[serde(default)]
         name: String,
-        /// Number of the question.
+        /// Position of the question in `questions`.
         #[serde(default)]
         question: u32,
         #[serde(default)]
@@ -220,7 +221,7 @@ enum Node {
         question: u32,
         then: Box<Node>,
     },
-    /// Defines a question, which is too late in `route`.
+    /// Defines a question in `route`, which is too late.
     Define {
         then: Box<Node>,
     },
@@ -239,7 +240,7 @@ enum Node {
         then: Box<Node>,
     },
     Backend(String),
-    /// Backend whose name is the value that was read last, without the first `|`.
+    /// Backend whose name is the last value that was read, without the first `|`.
     BackendByValue,
     Server {
         backend: String,
@@ -256,7 +257,7 @@ enum Node {
         #[serde(default)]
         body: String,
     },
-    /// Response with 200, whose body is the value that was read last.
+    /// Response with 200, whose body is the last value that was read.
     RespondValue,
     Error(String),
 }

@@ -1,9 +1,9 @@
 //! A plugin that uses WASI as a language's runtime does.
 //!
 //! `{"configure": ["clock", ...], "route": ["clock", ...]}` lists the steps of each function, in
-//! order. With `"spare_probe"`, `route` does nothing for the host `localhost`, which the host's own
-//! first request has. Before that, at startup, the plugin always reads the time and seeds, as a Go
-//! runtime does.
+//! order. With `"spare_probe"`, `route` does nothing for the host `localhost`, which is the host of
+//! Pointsman's own first request. When the component is instantiated, it always reads clocks,
+//! random numbers and the seed, as a Go runtime does.
 
 use std::cell::{Cell, OnceCell, RefCell};
 
@@ -49,31 +49,31 @@ enum Step {
     WallClock,
     Random(u64),
     Seed,
-    /// Fails with the seed.
+    /// Fails with an error that contains the seed.
     TellSeed,
-    /// Fails with everything that was read at startup.
+    /// Fails with an error that contains everything that was read at instantiation.
     TellStart,
     /// Waits for one timer of this number of milliseconds.
     Sleep(u64),
-    /// Waits for several timers, in milliseconds; the first must be the one that expires.
+    /// Waits for several timers, in milliseconds. The first timer must be the one that expires.
     Poll(Vec<u64>),
     PollNothing,
-    /// Polls one expired timer, listed this number of times.
+    /// Polls an expired timer, which the list contains this number of times.
     PollAgain(usize),
     SubscribeMany(u32),
-    /// Subscribes to this number of timers, and keeps them permanently.
+    /// Subscribes to this number of timers, and never drops them.
     Hoard(u32),
-    /// Spends this number of milliseconds by reading the clock all the time.
+    /// Reads the clock repeatedly for this number of milliseconds.
     Spin(u64),
-    /// Runs steps only after a point in time, given in milliseconds of Unix time.
+    /// Runs these steps if a point in time, in milliseconds of Unix time, has passed.
     After(u64, Vec<Step>),
     Print(String),
     PrintError(String),
     PrintMany(u32),
-    /// Writes this number of newlines, in parts as large as the host accepts.
+    /// Writes this number of newlines, as many at a time as the host accepts.
     PrintNewlines(usize),
     PrintZeroes(u64),
-    /// Checks that the host grants no access.
+    /// Checks that the host gives no access to its resources.
     Grants,
     Stdin,
     Exit,
@@ -258,7 +258,7 @@ fn print_newlines(count: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// Fails if anything of the host is visible.
+/// Fails if any of the host's resources are visible.
 fn grants() -> Result<(), String> {
     ensure(environment::get_environment().is_empty(), "environment")?;
     ensure(environment::get_arguments().is_empty(), "arguments")?;
