@@ -128,14 +128,14 @@ pm_decision pm_next(void)
 pm_decision pm_respond(unsigned status, pm_str body)
 {
     pm_decision response = decision(PM_RESPOND, body);
-    /* 0 is invalid too, and the proxy reports it. */
+    /* 0 is also invalid, and the proxy reports it. */
     response.status = status > UINT16_MAX ? 0 : (uint16_t)status;
     return response;
 }
 
 void pm_add_header_n(pm_decision *response, pm_str name, pm_str value)
 {
-    /* There are few fields, and each is added once. */
+    /* Copying all fields each time is cheap, since there are few. */
     size_t count = response->header_count;
     pm_field *headers = pm_alloc_array(count + 1, sizeof *headers);
     if (count > 0)
@@ -250,7 +250,7 @@ bool exports_pointsman_router_plugin_route(exports_pointsman_router_plugin_own_r
         request.head = pointsman_router_request_borrow_request_head(head);
         decision = pm_route(&request);
         pm_str error = pm_take_edit_error(&request);
-        /* The plugin's own error says more. */
+        /* The plugin's own error is more precise. */
         if (!pm_is_none(error) && decision.kind != PM_FAIL)
             decision = pm_fail_n(error);
     }

@@ -19,8 +19,8 @@ extern "C" {
 
 /*
  * The request. Only the parts that the plugin reads cross into the sandbox, and every read becomes
- * part of the key under which the decision is cached. Read only what you need. Where a yes, a no
- * or a number is enough, ask a question instead (pointsman_questions.h). Reads show the request as
+ * part of the key under which the decision is cached. Read only what you need. If yes, no or one of
+ * a few values is enough, ask a question instead (pointsman_questions.h). Reads show the request as
  * the proxy admitted it, without edits.
  *
  * In a frontend with `mode = "tcp"` there is no HTTP: pm_host is the TLS server name, pm_method,
@@ -46,11 +46,11 @@ pm_str pm_method(pm_request *request);
 pm_str pm_scheme(pm_request *request);
 /* Returns the HTTP version: `1.0`, `1.1`, `2` or `3`. None without HTTP (`mode = "tcp"`). */
 pm_str pm_version(pm_request *request);
-/* Returns the authority as sent: the host, with the port if there is one. The scheme's default
- * port is left out if the authority comes from an absolute target or from `:authority`. Empty
- * without HTTP, and if the client sent no authority (HTTP/1.0). */
+/* Returns the authority as sent: the host, with the port if there is one. The scheme's default port
+ * is left out if the authority comes from an absolute target or from `:authority`. Empty without
+ * HTTP, or if the client sent no authority (HTTP/1.0). */
 pm_str pm_authority(pm_request *request);
-/* Returns the host of pm_authority, in lower case, without port and trailing dot. Without HTTP
+/* Returns the host of pm_authority, in lower case, without port or trailing dot. Without HTTP
  * (`mode = "tcp"`), returns the server name of the TLS `ClientHello`. */
 pm_str pm_host(pm_request *request);
 /* Returns the target in origin form, for example `/a?b=c`; `*` for `OPTIONS *` (RFC 9112, section
@@ -61,8 +61,8 @@ pm_str pm_path(pm_request *request);
 /* Returns the text after the first `?` of the target, for example `b=c`; none if there is no `?`.
  * Nothing is decoded. Reads the whole target; pm_query_parameter reads less. */
 pm_str pm_query(pm_request *request);
-/* Returns the first value of the query parameter `name`; none if there is none. `%XX` is decoded
- * once, and `+` is read as a space. */
+/* Returns the first value of the query parameter `name`; none if there is no such parameter. `%XX`
+ * is decoded once, and `+` is read as a space. */
 static inline pm_str pm_query_parameter(pm_request *request, const char *name);
 /* Returns the value of the first line of the field `name`; none if there is no such line. The name
  * is case-insensitive. */
@@ -74,25 +74,27 @@ const char *pm_header_text(pm_request *request, const char *name);
 static inline pm_strs pm_header_lines(pm_request *request, const char *name);
 /* Returns every field line in the order received, with names as sent. */
 pm_fields pm_headers(pm_request *request);
-/* Returns the value of the cookie `name`; none if there is none. The name is case-sensitive (RFC
- * 6265, section 5.4). */
+/* Returns the value of the cookie `name`; none if there is no such cookie. The name is
+ * case-sensitive (RFC 6265, section 5.4). */
 static inline pm_str pm_cookie(pm_request *request, const char *name);
 /* Returns the client's address: that of the peer, or the one given by the PROXY protocol or by a
- * trusted proxy. It is in the text form of RFC 5952, without zone and port; an IPv4-mapped IPv6
+ * trusted proxy. It is in the text form of RFC 5952, without zone or port; an IPv4-mapped IPv6
  * address is given as IPv4. Empty for a client on a Unix socket. */
 pm_str pm_client_address(pm_request *request);
-/* Returns the port of the peer, which differs for each connection. 0 for a Unix socket, and if a
- * trusted proxy names the client. */
+/* Returns the port of the peer, which differs for each connection. 0 for a client on a Unix socket,
+ * or if a trusted proxy gives the client's address. */
 uint16_t pm_client_port(pm_request *request);
-/* Returns the server name of the TLS session (SNI), in lower case. None without TLS at the proxy,
- * and if the client sent no name. */
+/* Returns the server name of the TLS session (SNI), in lower case. None if the proxy does not
+ * terminate TLS, or if the client sent no name. */
 pm_str pm_server_name(pm_request *request);
-/* Returns the protocol negotiated by ALPN, for example `h2`; none if there is none. */
+/* Returns the protocol negotiated by ALPN, for example `h2`; none if no protocol was negotiated. */
 pm_str pm_alpn(pm_request *request);
-/* Returns the subject of the verified client certificate, or its issuer: a distinguished name (RFC
- * 4514), for example `CN=example.com,O=Example`. None without TLS, or if the client presented no
+/* Returns the subject of the verified client certificate, a distinguished name (RFC 4514), for
+ * example `CN=example.com,O=Example`. None without TLS, or if the client presented no
  * certificate. */
 pm_str pm_client_certificate_subject(pm_request *request);
+/* Returns the issuer of the verified client certificate, a distinguished name (RFC 4514). None
+ * without a certificate. */
 pm_str pm_client_certificate_issuer(pm_request *request);
 /* Returns the DNS names and URIs (SPIFFE IDs, for example) of the verified client certificate, in
  * the order of the certificate. Empty without a certificate. */
@@ -116,16 +118,16 @@ bool pm_body_is_complete(pm_request *request);
 /*
  * Edits. They take effect if pm_route returns a backend, a server, the default backend or `next`.
  *
- * An edit fails, and returns false, if HTTP does not allow the name, the value or the target, or
- * if only the proxy may set the field (`connection`, `content-length` and the like). For `host`,
- * use pm_set_authority. The first failure becomes the error of pm_route, whatever pm_route
- * returns, unless the plugin takes it: if (!pm_set_header(...)) pm_warn(...,
+ * An edit fails, and returns false, if HTTP does not allow the name, the value or the target, or if
+ * only the proxy may set the field (`connection`, `content-length` and the like). For `host`, use
+ * pm_set_authority. The first failure becomes the error of pm_route, whatever pm_route returns,
+ * unless the plugin takes the error: if (!pm_set_header(...)) pm_warn(...,
  * pm_take_edit_error(request)).
  */
 
 /* Replaces every line of the field `name` with one line that has this value. */
 static inline bool pm_set_header(pm_request *request, const char *name, pm_str value);
-/* Adds one line of the field `name`, after any that are there. */
+/* Adds one line of the field `name`, after any existing lines. */
 static inline bool pm_append_header(pm_request *request, const char *name, pm_str value);
 /* Removes every line of the field `name`. */
 static inline bool pm_remove_header(pm_request *request, const char *name);
@@ -133,13 +135,13 @@ static inline bool pm_remove_header(pm_request *request, const char *name);
 bool pm_set_authority(pm_request *request, pm_str authority);
 /* Replaces the target with another one in origin form, for example `/a?b=c`. */
 bool pm_set_path_with_query(pm_request *request, pm_str target);
-/* Replaces the first `length` bytes of the path; the rest of the path and the query stay. The
- * proxy does this for each request, so one cached decision serves every path below a prefix. The
- * new path begins with `/`; the proxy adds the slash if it is missing. */
+/* Replaces the first `length` bytes of the path; the rest of the path and the query stay unchanged.
+ * The proxy does this for each request, so one cached decision serves every path below a prefix.
+ * The new path begins with `/`; the proxy adds the slash if it is missing. */
 bool pm_replace_path_prefix(pm_request *request, uint32_t length, pm_str replacement);
 /* Replaces every line of the field `name` in the final response with one line that has this value.
- * Edits of the response apply whoever makes it, also to a response that this or a later plugin
- * makes. */
+ * Response edits apply to every final response, whether a server, a plugin or the proxy itself
+ * makes it, but not to interim responses. */
 static inline bool pm_set_response_header(pm_request *request, const char *name, pm_str value);
 static inline bool pm_append_response_header(pm_request *request, const char *name, pm_str value);
 static inline bool pm_remove_response_header(pm_request *request, const char *name);
@@ -157,11 +159,12 @@ void pm_set_queue_timeout_ms(pm_request *request, uint32_t milliseconds);
 void pm_set_connect_timeout_ms(pm_request *request, uint32_t milliseconds);
 void pm_set_server_timeout_ms(pm_request *request, uint32_t milliseconds);
 void pm_set_tunnel_timeout_ms(pm_request *request, uint32_t milliseconds);
-/* Sets how many times the request can be sent in total, 1 to 16. It is sent again only where that
- * is safe. */
+/* Sets how many times the request can be sent in total, 1 to 16. The request is sent again only if
+ * that is safe. */
 void pm_set_tries(pm_request *request, uint32_t tries);
 /* Adds a name and a value to the access log record and to the trace, but never to a metric's
- * labels. At most 16 tags; a value is cut to 256 bytes. Octets that are not UTF-8 become U+FFFD. */
+ * labels. A request can have at most 16 tags. A value is truncated to 256 bytes. Octets that are
+ * not UTF-8 become U+FFFD. */
 static inline void pm_tag(pm_request *request, const char *name, pm_str value);
 
 /* Decisions: the result of pm_route, made by one of the functions below. */
@@ -201,8 +204,8 @@ pm_decision pm_default_backend(void);
 /* Sends the request to one server of a backend. */
 static inline pm_decision pm_server(const char *backend, const char *server,
                                     pm_fallback otherwise);
-/* Leaves the decision to the next plugin of the frontend's router, with the edits and options so
- * far. After the last plugin, the request goes to the frontend's `default_backend`. */
+/* Leaves the decision to the next plugin of the frontend's router, with the edits and options made
+ * so far. After the last plugin, the request goes to the frontend's `default_backend`. */
 pm_decision pm_next(void);
 /* Responds without a backend: the proxy sends a response with this status, 200 to 599, and this
  * body. */
@@ -243,10 +246,11 @@ static inline pm_value *pm_find(pm_value *table, const char *key);
 /* Returns the kind of a value; PM_ABSENT for NULL. */
 pm_kind pm_kind_of(const pm_value *value);
 
-/* Reads of a value; any other type is an error at its key. NULL, as pm_find returns it, is not an
- * error: the functions return "", 0 or false for it, or `otherwise` if they take one. */
+/* Functions that read a value. A value of any other type is an error at its key. NULL, which
+ * pm_find returns for an absent key, is not an error: the functions then return "", 0 or false, or
+ * their argument `otherwise` if they have one. */
 
-/* Returns a text without NUL, which lives as long as the plugin. */
+/* Returns a string without an embedded NUL. It lives as long as the plugin. */
 const char *pm_as_text(pm_value *value);
 const char *pm_as_text_or(pm_value *value, const char *otherwise);
 /* Returns the name of a backend, which the proxy's configuration must have. */
@@ -274,9 +278,9 @@ void pm_refuse(pm_value *value, const char *format, ...) PM_PRINTF(2, 3);
 /* Refuses a value of the wrong type: "expected a text or a list of texts, not 5". */
 void pm_refuse_type(pm_value *value, const char *expected);
 
-/* The state of the proxy's backends. A decision is not cached if pm_route calls any of these
- * functions. To find out whether a backend is usable, ask pm_define_usable's question instead. In
- * pm_configure, every server counts as usable and idle. */
+/* The state of the proxy's backends. Calling any of these functions in pm_route makes the decision
+ * uncacheable. To find out whether a backend is usable, ask pm_define_usable's question instead.
+ * While pm_configure runs, every server counts as usable and idle. */
 typedef struct pm_backend_state {
     uint32_t usable_servers;
     /* Number of requests and tunnels in progress. */
@@ -329,11 +333,11 @@ PM_NORETURN void pm_panic(const char *message);
 
 /* Whether the proxy may reuse a decision. */
 typedef enum pm_cacheability {
-    /* A decision depends only on the configuration, on what was read of the request and on the
-     * answers to questions. */
+    /* A decision depends only on the configuration, on the parts of the request that were read and
+     * on the answers to questions. */
     PM_CACHEABLE,
     /* A decision depends on more than that, such as earlier requests. Each request gets a new
-     * one. */
+     * decision. */
     PM_UNCACHEABLE
 } pm_cacheability;
 

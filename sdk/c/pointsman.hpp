@@ -147,8 +147,8 @@ using Text = std::optional<std::string_view>;
 using Lines = Range<pm_str, std::string_view, detail::line>;
 using Fields = Range<pm_field, Field, detail::field>;
 
-/* The state of the proxy's backends. A decision is not cached if route calls any of these
- * functions. To find out whether a backend is usable, ask questions::usable instead. */
+/* The state of the proxy's backends. Calling any of these functions in route makes the decision
+ * uncacheable. To find out whether a backend is usable, ask questions::usable instead. */
 namespace backends {
 
 using State = pm_backend_state;
@@ -210,11 +210,11 @@ inline bool exists(std::string_view name)
 
 /* Whether the proxy may reuse a decision. */
 enum class Cacheability {
-    /* A decision depends only on the configuration, on what was read of the request and on the
-     * answers to questions. */
+    /* A decision depends only on the configuration, on the parts of the request that were read and
+     * on the answers to questions. */
     cacheable = PM_CACHEABLE,
     /* A decision depends on more than that, such as earlier requests. Each request gets a new
-     * one. */
+     * decision. */
     uncacheable = PM_UNCACHEABLE
 };
 
@@ -272,8 +272,8 @@ inline Decision server(std::string_view backend, std::string_view server,
                                 static_cast<pm_fallback>(otherwise)));
 }
 
-/* Leaves the decision to the next plugin of the frontend's router, with the edits and options so
- * far. After the last plugin, the request goes to the frontend's `default_backend`. */
+/* Leaves the decision to the next plugin of the frontend's router, with the edits and options made
+ * so far. After the last plugin, the request goes to the frontend's `default_backend`. */
 inline Decision next()
 {
     return Decision(pm_next());
@@ -301,7 +301,7 @@ template <class... Parts> Decision fail(const Parts &...parts)
 
 /*
  * The request. Every read becomes part of the key under which the decision is cached. Read only
- * what you need. Where a yes, a no or a choice is enough, ask a question instead.
+ * what you need. If yes, no or one of a few values is enough, ask a question instead.
  */
 class Request {
 public:
@@ -315,9 +315,9 @@ public:
     Text version() const { return detail::maybe(pm_version(request_)); }
     /* Returns the authority as sent: the host, with the port if there is one. The scheme's default
      * port is left out if the authority comes from an absolute target or from `:authority`. Empty
-     * without HTTP, and if the client sent no authority (HTTP/1.0). */
+     * without HTTP, or if the client sent no authority (HTTP/1.0). */
     std::string_view authority() const { return detail::from_c(pm_authority(request_)); }
-    /* Returns the host of `authority`, in lower case, without port and trailing dot. Without HTTP
+    /* Returns the host of `authority`, in lower case, without port or trailing dot. Without HTTP
      * (`mode = "tcp"`), returns the server name of the TLS `ClientHello`. */
     std::string_view host() const { return detail::from_c(pm_host(request_)); }
     /* Returns the target in origin form, for example `/a?b=c`; `*` for `OPTIONS *` (RFC 9112,
@@ -331,8 +331,8 @@ public:
     /* Returns the text after the first `?` of the target, for example `b=c`; none if there is no
      * `?`. Nothing is decoded. Reads the whole target; `query_parameter` reads less. */
     Text query() const { return detail::maybe(pm_query(request_)); }
-    /* Returns the first value of the query parameter `name`; none if there is none. `%XX` is
-     * decoded once, and `+` is read as a space. */
+    /* Returns the first value of the query parameter `name`; none if there is no such parameter.
+     * `%XX` is decoded once, and `+` is read as a space. */
     Text query_parameter(std::string_view name) const
     {
         return detail::maybe(pm_query_parameter_n(request_, detail::to_c(name)));
@@ -343,7 +343,7 @@ public:
     {
         return detail::maybe(pm_header_n(request_, detail::to_c(name)));
     }
-    /* Like `header`, but returns text; none also if the value is not UTF-8. */
+    /* Like `header`, but returns text; also none if the value is not UTF-8. */
     Text header_text(std::string_view name) const
     {
         return detail::maybe(pm_header_text_n(request_, detail::to_c(name)));
@@ -360,35 +360,38 @@ public:
         pm_fields fields = pm_headers(request_);
         return Fields(fields.items, fields.len);
     }
-    /* Returns the value of the cookie `name`; none if there is none. The name is case-sensitive
-     * (RFC 6265, section 5.4). */
+    /* Returns the value of the cookie `name`; none if there is no such cookie. The name is
+     * case-sensitive (RFC 6265, section 5.4). */
     Text cookie(std::string_view name) const
     {
         return detail::maybe(pm_cookie_n(request_, detail::to_c(name)));
     }
 
     /* Returns the client's address: that of the peer, or the one given by the PROXY protocol or by
-     * a trusted proxy. It is in the text form of RFC 5952, without zone and port; an IPv4-mapped
+     * a trusted proxy. It is in the text form of RFC 5952, without zone or port; an IPv4-mapped
      * IPv6 address is given as IPv4. Empty for a client on a Unix socket. */
     std::string_view client_address() const
     {
         return detail::from_c(pm_client_address(request_));
     }
-    /* Returns the port of the peer, which differs for each connection. 0 for a Unix socket, and if
-     * a trusted proxy names the client. */
+    /* Returns the port of the peer, which differs for each connection. 0 for a client on a Unix
+     * socket, or if a trusted proxy gives the client's address. */
     std::uint16_t client_port() const { return pm_client_port(request_); }
-    /* Returns the server name of the TLS session (SNI), in lower case. None without TLS at the
-     * proxy, and if the client sent no name. */
+    /* Returns the server name of the TLS session (SNI), in lower case. None if the proxy does not
+     * terminate TLS, or if the client sent no name. */
     Text server_name() const { return detail::maybe(pm_server_name(request_)); }
-    /* Returns the protocol negotiated by ALPN, for example `h2`; none if there is none. */
+    /* Returns the protocol negotiated by ALPN, for example `h2`; none if no protocol was
+     * negotiated. */
     Text alpn() const { return detail::maybe(pm_alpn(request_)); }
-    /* Returns the subject of the verified client certificate, or its issuer: a distinguished name
-     * (RFC 4514), for example `CN=example.com,O=Example`. None without TLS, or if the client
-     * presented no certificate. */
+    /* Returns the subject of the verified client certificate, a distinguished name (RFC 4514), for
+     * example `CN=example.com,O=Example`. None without TLS, or if the client presented no
+     * certificate. */
     Text client_certificate_subject() const
     {
         return detail::maybe(pm_client_certificate_subject(request_));
     }
+    /* Returns the issuer of the verified client certificate, a distinguished name (RFC 4514). None
+     * without a certificate. */
     Text client_certificate_issuer() const
     {
         return detail::maybe(pm_client_certificate_issuer(request_));
@@ -456,7 +459,7 @@ public:
     {
         return pm_set_header_by_n(request_, detail::to_c(name), question.question_);
     }
-    /* Adds one line of the field `name`, after any that are there. */
+    /* Adds one line of the field `name`, after any existing lines. */
     bool append_header(std::string_view name, std::string_view value)
     {
         return pm_append_header_n(request_, detail::to_c(name), detail::to_c(value));
@@ -476,15 +479,16 @@ public:
     {
         return pm_set_path_with_query(request_, detail::to_c(target));
     }
-    /* Replaces the first `length` bytes of the path; the rest of the path and the query stay. The
-     * proxy does this for each request, so one cached decision serves every path below a prefix.
-     * The new path begins with `/`; the proxy adds the slash if it is missing. */
+    /* Replaces the first `length` bytes of the path; the rest of the path and the query stay
+     * unchanged. The proxy does this for each request, so one cached decision serves every path
+     * below a prefix. The new path begins with `/`; the proxy adds the slash if it is missing. */
     bool replace_path_prefix(std::uint32_t length, std::string_view replacement)
     {
         return pm_replace_path_prefix(request_, length, detail::to_c(replacement));
     }
     /* Replaces every line of the field `name` in the final response with one line that has this
-     * value. Edits of the response apply whoever makes it. */
+     * value. Response edits apply to every final response, whether a server, a plugin or the proxy
+     * itself makes it, but not to interim responses. */
     bool set_response_header(std::string_view name, std::string_view value)
     {
         return pm_set_response_header_n(request_, detail::to_c(name), detail::to_c(value));
@@ -528,11 +532,11 @@ public:
     {
         pm_set_tunnel_timeout_ms(request_, detail::bounded(timeout));
     }
-    /* Sets how many times the request can be sent in total, 1 to 16. It is sent again only where
-     * that is safe. */
+    /* Sets how many times the request can be sent in total, 1 to 16. The request is sent again only
+     * if that is safe. */
     void set_tries(std::uint32_t tries) { pm_set_tries(request_, tries); }
     /* Adds a name and a value to the access log record and to the trace, but never to a metric's
-     * labels. At most 16 tags; a value is cut to 256 bytes. */
+     * labels. A request can have at most 16 tags. A value is truncated to 256 bytes. */
     void tag(std::string_view name, std::string_view value)
     {
         pm_tag_n(request_, detail::to_c(name), detail::to_c(value));

@@ -1,8 +1,8 @@
-# How a plugin in C or C++ is built and tested. A Makefile sets these, and includes this file:
+# Builds and tests a plugin in C or C++. A Makefile sets these variables, and includes this file:
 #
 #   SDK      the SDK's folder
 #   SOURCES  the plugin's .c or .cpp files
-#   TESTS    those of its test, which runs here, without a sandbox
+#   TESTS    the source files of its test, which runs natively, without a sandbox
 #
 #   make         build/plugin.wasm
 #   make test    builds the test with the machine's own compiler, and runs it
@@ -17,8 +17,8 @@ OPTIMIZE = -O2
 WARNINGS = -Wall -Wextra
 CFLAGS = -std=gnu17 $(WARNINGS)
 CXXFLAGS = -std=c++17 $(WARNINGS) -fno-exceptions -fno-rtti
-# A stack that runs out traps instead of writing over the plugin's data. Names of functions stay,
-# for backtraces.
+# A stack overflow traps instead of overwriting the plugin's data. Function names are kept, for
+# backtraces.
 LDFLAGS = -Wl,--stack-first -Wl,--strip-debug
 HOST_CC = cc
 HOST_CXX = c++
@@ -38,7 +38,7 @@ WASM_OBJECTS := $(patsubst %,build/wasm/%.o,$(notdir $(WASM_SOURCES)))
 TEST_OBJECTS := $(patsubst %,build/test/%.o,$(notdir $(TEST_SOURCES)))
 
 WASM_FLAGS = $(OPTIMIZE) -fvisibility=hidden -I$(SDK) -MMD -MP -Wno-deprecated
-# What goes beyond an array or a view traps instead of reading on.
+# An access beyond the end of an array or a view traps.
 WASM_CXXFLAGS = $(WASM_FLAGS) -fno-threadsafe-statics \
 	-U_LIBCPP_HARDENING_MODE -D_LIBCPP_HARDENING_MODE=_LIBCPP_HARDENING_MODE_FAST
 WASM_LDFLAGS = -Wno-deprecated -mexec-model=reactor $(LDFLAGS)
@@ -59,12 +59,12 @@ test: build/test/run
 clean:
 	rm -rf build
 
-# The compiler is looked for where one is needed: not for `make test`.
+# Looks for the compiler only if a goal needs it: `make test` and `make clean` do not.
 ifneq ($(filter-out test clean,$(or $(MAKECMDGOALS),build/plugin.wasm)),)
 FIND = WASI_SDK_PATH='$(WASI_SDK_PATH)' WASI_SYSROOT='$(WASI_SYSROOT)' sh $(SDK)/toolchain.sh
 ifneq ($(IS_CPP),)
 LINK := $(shell $(FIND) c++ '$(origin CXX)' '$(CXX)')
-# One compiler for both languages: there may be no other.
+# Uses the C++ compiler for C too, since there may be no separate C compiler.
 COMPILE_C = $(LINK) -x c
 else
 LINK := $(shell $(FIND) c '$(origin CC)' '$(CC)')
@@ -73,7 +73,7 @@ endif
 ifeq ($(LINK),)
 $(error no compiler for WebAssembly)
 endif
-# What another compiler has built is built again.
+# Rebuilds the objects if the compiler has changed.
 $(shell mkdir -p build/wasm; echo "$(LINK)" | cmp -s - build/wasm/compiler || \
 	echo "$(LINK)" >build/wasm/compiler)
 $(WASM_OBJECTS): build/wasm/compiler

@@ -6,10 +6,11 @@
 #include <stdlib.h>
 
 static pm_value *root;
-/* The error of the first value that was refused, by its type or by the plugin; none so far. */
+/* The error for the first value that was refused, either for its type or by the plugin; none if no
+ * value was refused. */
 static pm_str refused;
-/* The error of the first key that is missing. An unknown key is reported in preference to it,
- * since the two are often the same key, misspelt. */
+/* The error for the first key that is missing. If a key is unknown, that error is reported instead,
+ * since the unknown key is often the missing one, misspelled. */
 static pm_str missing;
 
 /* Replaces a value whose absence has been reported. */

@@ -1,5 +1,5 @@
 /*
- * Texts and the configuration in C++. Part of pointsman.hpp.
+ * Strings and the configuration, in C++. Part of pointsman.hpp.
  */
 #ifndef POINTSMAN_CONFIG_HPP
 #define POINTSMAN_CONFIG_HPP
@@ -20,7 +20,7 @@ namespace detail {
 
 inline pm_str to_c(std::string_view octets)
 {
-    /* An empty view may have no address, but it is not none. */
+    /* An empty view can have no address, but it is not none. */
     return octets.data() == nullptr ? pm_octets("", 0) : pm_octets(octets.data(), octets.size());
 }
 
@@ -34,7 +34,7 @@ inline std::optional<std::string_view> maybe(pm_str octets)
     return pm_is_none(octets) ? std::nullopt : std::optional(from_c(octets));
 }
 
-/* One part of a text: a string view or a value that converts to one, a character, a bool or an
+/* One part of a string: a string view or a value that converts to one, a character, a bool or an
  * integer. */
 class Part {
 public:
@@ -77,7 +77,7 @@ private:
 
 } // namespace detail
 
-/* Concatenates the parts: texts, characters, bools, integers. */
+/* Concatenates the parts: strings, characters, bools, integers. */
 template <class... Parts> std::string_view text(const Parts &...parts)
 {
     if constexpr (sizeof...(Parts) == 0) {

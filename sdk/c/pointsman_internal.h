@@ -19,14 +19,15 @@ void pm_memory_clear(void);
 
 /* Returns the length of the UTF-8 sequence that `octets` begin with; 0 if there is none. */
 size_t pm_utf8_length(pm_str octets);
-/* Replaces octets that are not UTF-8 with U+FFFD. They would trap if they were passed as text. */
+/* Replaces octets that are not UTF-8 with U+FFFD. They would trap if they were passed as a
+ * string. */
 pm_str pm_lossy(pm_str octets);
 /* Returns a copy with a NUL after it. */
 pm_str pm_copy(pm_str octets);
 pm_str pm_format_list(const char *format, va_list arguments);
 char pm_lower(char octet);
 
-/* A text that is built in steps. */
+/* A string that is built in steps. */
 typedef struct pm_builder {
     char *ptr;
     size_t len;
@@ -51,7 +52,7 @@ struct pm_value {
     pm_kind kind;
     bool asked;
     bool boolean;
-    /* A text, or a number as it was written, followed by a NUL. */
+    /* A string, or a number as it was written, followed by a NUL. */
     pm_str text;
     /* Children of a list or a table. */
     pm_value **items;
@@ -60,13 +61,13 @@ struct pm_value {
     pm_value *next;
 };
 
-/* Parses `text` to its end. Returns NULL, and the position of the error, if the text is not one
- * JSON value. */
+/* Parses `text`, which must be one JSON value. Otherwise returns NULL, and the position of the
+ * error. */
 pm_value *pm_json_read(pm_str text, size_t *wrong);
 
 /* The configuration (pointsman_config.c). */
 
-/* Begins configure. Returns NULL, and the error, if the text is not a table. */
+/* Starts configure. Returns NULL, and the error, if `text` is not a JSON table. */
 pm_value *pm_config_begin(pm_str text, pm_str *error);
 /* Ends configure. Returns the error to report, or none. */
 pm_str pm_config_end(void);

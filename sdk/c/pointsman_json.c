@@ -3,7 +3,7 @@
  */
 #include "pointsman_internal.h"
 
-/* Deeper nesting is refused, since it would use stack, of which a plugin has little. */
+/* Deeper nesting is refused, since the parser is recursive and a plugin has little stack. */
 #define MAX_DEPTH 100
 
 typedef struct reader {
@@ -143,7 +143,7 @@ static bool read_escape(reader *in, char **to)
     return true;
 }
 
-/* Gets the length of the text before the closing quote; false if there is none. */
+/* Gets the length of the string before the closing quote; false if there is no closing quote. */
 static bool quoted_length(const reader *in, size_t *length)
 {
     for (const char *at = in->at; at < in->end; at++) {

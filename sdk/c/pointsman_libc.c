@@ -45,7 +45,7 @@ WEAK __wasi_errno_t __wasi_fd_write(__wasi_fd_t fd, const __wasi_ciovec_t *parts
     return __WASI_ERRNO_SUCCESS;
 }
 
-/* Reports a terminal, so that each line is written when it ends. */
+/* Reports a terminal, so that the C library writes each line as soon as it is complete. */
 WEAK __wasi_errno_t __wasi_fd_fdstat_get(__wasi_fd_t fd, __wasi_fdstat_t *stat)
 {
     (void)fd;

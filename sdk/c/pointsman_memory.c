@@ -16,7 +16,7 @@ static void *take(size_t size, size_t align);
 
 #ifdef __wasm__
 
-/* Large enough for the reads of a common request, so that it needs no call to malloc. */
+/* Large enough for the reads of a common request, so that they need no call to malloc. */
 #define CHUNK 16384
 
 typedef struct chunk {
@@ -27,7 +27,7 @@ typedef struct chunk {
 static chunk *last;
 static char *at;
 
-/* The position at which route starts. */
+/* The position at which the memory of route starts. */
 static chunk *base;
 static char *base_at;
 

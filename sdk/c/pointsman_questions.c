@@ -8,7 +8,8 @@ _Static_assert(sizeof(pm_numbered) == sizeof(router_tuple2_string_u32_t), "same 
 _Static_assert(offsetof(pm_numbered, number) == offsetof(router_tuple2_string_u32_t, f1),
                "same layout");
 
-/* The number of a definition that failed. The plugin is never routed to, so it never asks it. */
+/* The number of a question whose definition failed. Such a plugin receives no requests, so it never
+ * asks the question. */
 #define NO_QUESTION UINT32_MAX
 
 static uint32_t refused(pm_value *at, const char *message)

@@ -2,8 +2,8 @@
  * Questions about a request that the proxy answers by itself. Part of pointsman.h.
  *
  * Define them in pm_configure, and ask them in pm_route. The proxy answers natively, once for each
- * request, and keeps decisions under the answers. So one cached decision serves every request with
- * the same answers, whatever the paths, hosts and cookies.
+ * request, and uses the answers as the key of its decision cache. So one cached decision serves
+ * every request with the same answers, whatever the paths, hosts and cookies.
  *
  * `over` names the part of the request that a question is about: `method`, `scheme`, `authority`,
  * `host`, `path`, `path-with-query`, `query:NAME`, `header:NAME` (each line), `values:NAME` (each
@@ -28,9 +28,9 @@ extern "C" {
 typedef struct pm_request pm_request;
 typedef struct pm_value pm_value;
 
-/* An entry of a matcher, and the number that the proxy answers if the entry matches. Entries can
- * have the same number; then they also share cached decisions. 0 is refused, since pm_ask returns
- * it if no entry matches. */
+/* An entry of a matcher, and the number that the proxy answers if the entry matches. Entries with
+ * the same number share cached decisions. 0 is refused, since pm_ask returns it if no entry
+ * matches. */
 typedef struct pm_numbered {
     pm_str text;
     uint32_t number;
@@ -91,18 +91,18 @@ static inline pm_question pm_define_network(const char *over, const pm_numbered 
 static inline pm_question pm_define_regex(const char *over, const pm_numbered *entries,
                                           size_t count, pm_value *at);
 
-/* Defines the question whether the request is in a share of `per_million` requests out of
+/* Defines the question of whether the request is in a share of `per_million` requests out of
  * 1,000,000. The answer is 1 or 0, and depends only on the part and the salt. A request in a share
  * is also in every larger share with the same salt. A request in which the part is absent or empty
- * is in no share. `over` can also be `random`: a number drawn once per request, so shares with
- * equal salts agree. */
+ * is in no share. `over` can also be `random`: a number drawn once per request, so shares with the
+ * same salt and size give the same answer. */
 static inline pm_question pm_define_share(const char *over, const char *salt, uint32_t per_million,
                                           pm_value *at);
-/* Defines the question whether a backend has a usable server: 1 or 0. It is answered again at each
- * attempt. */
+/* Defines the question of whether a backend has a usable server: 1 or 0. The question is answered
+ * again at each attempt. */
 static inline pm_question pm_define_usable(const char *backend, pm_value *at);
-/* Defines a lookup of the part in the operator's table `table`. The answer is the value that the
- * table has for it. */
+/* Defines a lookup of the part in the operator's table `table`. The answer is the table's value for
+ * the part. */
 static inline pm_value_question pm_define_look_up(const char *table, const char *over,
                                                   pm_value *at);
 /* Defines a question whose answer is the part itself. If only pm_set_header_by, pm_set_affinity_by
@@ -114,14 +114,15 @@ uint32_t pm_ask(pm_request *request, pm_question question);
 /* Returns the value, or none. */
 pm_str pm_ask_value(pm_request *request, pm_value_question question);
 
-/* Options and edits with the answer to a question, which need not be asked. See pm_set_header,
- * pm_set_affinity and pm_tag. If there is no answer, pm_set_header_by removes the field. */
+/* Options and edits that use the answer to a question. The plugin need not ask the question. See
+ * pm_set_header, pm_set_affinity and pm_tag. If there is no answer, pm_set_header_by removes the
+ * field. */
 static inline bool pm_set_header_by(pm_request *request, const char *name,
                                     pm_value_question question);
 void pm_set_affinity_by(pm_request *request, pm_value_question question);
 static inline void pm_tag_by(pm_request *request, const char *name, pm_value_question question);
 
-/* The same functions for texts with a length. The functions above call these. */
+/* The same functions for strings with a length. The functions above call these. */
 pm_question pm_define_matcher_n(pm_match match, pm_str over, pm_case letters,
                                 const pm_numbered *entries, size_t count, pm_value *at);
 pm_question pm_define_share_n(pm_str over, pm_str salt, uint32_t per_million, pm_value *at);

@@ -72,7 +72,7 @@ private:
 
 } // namespace detail
 
-/* The question which entry matches a part of the request: `request.ask` returns that entry's
+/* The question of which entry matches a part of the request: `request.ask` returns that entry's
  * value, or nullptr. Entries with equal values share cached decisions. `T` needs a hash or `==`. */
 template <class T> class Matcher {
 public:
@@ -101,7 +101,7 @@ private:
     std::vector<T> values_;
 };
 
-/* The question whether the request is in a share: `request.ask` returns a bool. */
+/* The question of whether the request is in a share: `request.ask` returns a bool. */
 class Share {
 public:
     Share() = default;
@@ -112,7 +112,7 @@ private:
     pm_question question_{detail::no_question};
 };
 
-/* The question whether a backend has a usable server: `request.ask` returns a bool. */
+/* The question of whether a backend has a usable server: `request.ask` returns a bool. */
 class Usable {
 public:
     Usable() = default;
@@ -135,12 +135,12 @@ private:
     pm_value_question question_{detail::no_question};
 };
 
-/* The question for the value that the operator's table has for a part of the request. */
+/* The question for a value from an operator's table. */
 class LookUp : public ValueQuestion {
     using ValueQuestion::ValueQuestion;
 };
 
-/* The question for a part of the request. */
+/* The question for the value of a part of the request. */
 class Value : public ValueQuestion {
     using ValueQuestion::ValueQuestion;
 };
@@ -217,7 +217,7 @@ Matcher<T> regex(std::string_view over, const std::vector<Entry<T>> &entries, Co
     return Matcher<T>(PM_REGEX, over, entries, match_case, at);
 }
 
-/* Defines the question whether the request is in a share of `per_million` requests out of
+/* Defines the question of whether the request is in a share of `per_million` requests out of
  * 1,000,000. `over` can also be `random`. */
 inline Share share(std::string_view over, std::string_view salt, std::uint32_t per_million,
                    Config at = nowhere)

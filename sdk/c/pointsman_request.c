@@ -24,7 +24,7 @@ static pm_str read_optional(pm_request *request, bool (*read)(head, router_strin
     return read(request->head, &text) ? pm_from_string(text) : pm_none();
 }
 
-/* For reads by name: octets that are not UTF-8 are not the name of anything. */
+/* For reads by name: octets that are not UTF-8 cannot be a name. */
 static bool is_name(pm_str name)
 {
     return !pm_is_none(name) && pm_is_utf8(name);
@@ -128,7 +128,8 @@ pm_str pm_header_text_n(pm_request *request, pm_str name)
 const char *pm_header_text(pm_request *request, const char *name)
 {
     pm_str value = pm_header_text_n(request, pm_text(name));
-    /* HTTP does not allow NUL. A C string that appeared to end there would be a different text. */
+    /* HTTP does not allow NUL. As a C string, the value would end at the NUL, and so be a different
+     * value. */
     if (pm_is_none(value) || memchr(value.ptr, '\0', value.len) != NULL)
         return NULL;
     return pm_c_string(value);

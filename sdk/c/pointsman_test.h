@@ -1,5 +1,5 @@
 /*
- * Tests of a plugin without the proxy: native, in memory, through the same glue. For C and C++.
+ * Tests of a plugin without the proxy: native, in memory, with the same glue code. For C and C++.
  *
  *     int main(void)
  *     {
@@ -42,12 +42,12 @@ void pm_test_no_tables(void);
  * always in a share of all requests, and never in one of none. */
 void pm_test_share(const char *salt, bool applies);
 
-/* Configures the plugin again with JSON. Returns "cacheable" or "uncacheable", or the error.
- * Backends and tables must be set before. */
+/* Configures the plugin again with JSON. Returns "cacheable" or "uncacheable", or the error. Set
+ * backends and tables before this call. */
 const char *pm_test_configure(const char *json);
 const char *pm_test_configure_n(pm_str json);
 
-/* Begins a request: HTTP/1.1 without TLS, from 127.0.0.1, without fields and body, on the first
+/* Starts a request: HTTP/1.1 without TLS, from 127.0.0.1, without fields or body, on the first
  * attempt. */
 void pm_test_request(const char *method, const char *path_with_query);
 /* Adds a field line to the request. The authority and the host are taken from the field `host`. */
@@ -57,7 +57,7 @@ void pm_test_header_n(const char *name, pm_str value);
  * is the server name. */
 void pm_test_version(const char *version);
 void pm_test_client(const char *address, uint16_t port);
-/* Sets facts of the TLS session. NULL means that a fact is not known. */
+/* Sets the facts of the TLS session. NULL means that there is no such fact. */
 void pm_test_tls(const char *server_name, const char *alpn);
 
 typedef struct pm_test_certificate {

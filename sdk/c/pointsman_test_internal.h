@@ -24,7 +24,7 @@ pm_str test_octets(const text *of);
 
 /* Conversions between the test's memory and the plugin's. */
 
-/* Returns a text that the plugin passes. Ends the test if it is not UTF-8, which would trap. */
+/* Returns a string that the plugin passes. Ends the test if it is not UTF-8, which would trap. */
 pm_str test_checked(const router_string_t *string);
 /* Copy values into the plugin's memory, as the proxy does. */
 router_string_t test_lift_string(pm_str octets);

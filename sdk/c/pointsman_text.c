@@ -1,5 +1,5 @@
 /*
- * Octets and texts. All octets are accepted here, since they come from clients.
+ * Octets and strings. These functions accept any octets, since octets come from clients.
  */
 #include "pointsman_internal.h"
 

@@ -1,8 +1,8 @@
 /*
- * Octets, texts and memory. Part of pointsman.h.
+ * Octets, strings and memory. Part of pointsman.h.
  *
- * `const char *` is a text of the plugin itself or of its configuration. `pm_str` comes from a
- * request: octets with a length, without a NUL at the end, and possibly not UTF-8.
+ * A `const char *` is a string of the plugin itself or of its configuration. A `pm_str` comes from
+ * a request: octets with a length, without a NUL at the end, and possibly not UTF-8.
  */
 #ifndef POINTSMAN_TEXT_H
 #define POINTSMAN_TEXT_H
@@ -56,7 +56,7 @@ static inline pm_str pm_octets(const char *ptr, size_t len)
     return octets;
 }
 
-/* Returns a text as octets; none for NULL. */
+/* Returns a string as octets; none for NULL. */
 static inline pm_str pm_text(const char *text)
 {
     return pm_octets(text, text == NULL ? 0 : strlen(text));
@@ -65,7 +65,7 @@ static inline pm_str pm_text(const char *text)
 /* Arguments for "%.*s", from a variable: pm_info("host %.*s", PM_ARG(host)). */
 #define PM_ARG(octets) (int)(octets).len, ((octets).ptr == NULL ? "" : (octets).ptr)
 
-/* Reports whether these are the octets of `text`. None is not equal to any text. */
+/* Reports whether these are the octets of `text`. None is not equal to any string. */
 bool pm_is(pm_str octets, const char *text);
 /* Like pm_is, but ignores the case of ASCII letters. */
 bool pm_is_nocase(pm_str octets, const char *text);
@@ -77,12 +77,12 @@ bool pm_ends_with(pm_str octets, const char *text);
 bool pm_is_utf8(pm_str octets);
 /* Returns the octets without leading and trailing ASCII white space. */
 pm_str pm_trim(pm_str octets);
-/* Takes the octets before the next `separator` from the front of `*rest`; false once nothing is
- * left: while (pm_split(&rest, ',', &part)) ... */
+/* Removes the octets before the next `separator` from the front of `*rest`, and stores them in
+ * `*part`. Returns false once nothing is left: while (pm_split(&rest, ',', &part)) ... */
 bool pm_split(pm_str *rest, char separator, pm_str *part);
 /* Returns a copy with a NUL at the end. */
 const char *pm_c_string(pm_str octets);
-/* Returns a text, formatted as by printf. */
+/* Returns a string, formatted as by printf. */
 const char *pm_format(const char *format, ...) PM_PRINTF(1, 2);
 /* Allocates memory that need not be freed (see pointsman.h). Never returns NULL. The contents are
  * undefined. */

@@ -4,9 +4,9 @@
 #   toolchain.sh c|c++ [ORIGIN COMMAND]
 #
 # COMMAND is the value of make's CC or CXX, and ORIGIN says where it comes from. A command from the
-# caller's command line must work. One from the environment is only tried first, since it may be
-# meant for other programs. Make's own default is ignored. Then a wasi-sdk in $WASI_SDK_PATH and the
-# compilers in the path are tried.
+# environment is only tried first, since it can be meant for other programs. Any other command that
+# the caller has set must work. Make's own default is ignored. After that, the wasi-sdk in
+# $WASI_SDK_PATH and the compilers in the PATH are tried.
 set -u
 
 language=$1
@@ -32,8 +32,9 @@ END
     name=clang++
 fi
 
-# Tries a command with each name that the target has had, and with link-time optimization, which
-# needs a linker as new as the compiler. The error message for the older name says more.
+# Tries a command with and without link-time optimization, which needs a linker as new as the
+# compiler, and with both names of the target. The older name comes last, since its error message
+# says more.
 works() {
     for lto in -flto ""; do
         for target in wasm32-wasip1 wasm32-wasi; do

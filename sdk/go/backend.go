@@ -33,9 +33,9 @@ type ServerState struct {
 	Latency time.Duration
 }
 
-// BackendNames returns the names of all backends in the proxy's configuration. A decision is not
-// cached if its Route calls this function or another of the Backend functions. Usable is a
-// question, so a decision that asks it can be cached.
+// BackendNames returns the names of all backends in the proxy's configuration. Calling this or
+// another Backend function in Route makes the decision uncacheable. To find out whether a backend
+// is usable, ask the question Usable instead.
 func BackendNames() []string {
 	return proxy.BackendNames()
 }

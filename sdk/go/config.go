@@ -31,8 +31,8 @@ type Value struct {
 	path string
 }
 
-// A ValueReader is a type that can have one of several forms in a configuration, such as a text or
-// a list of texts.
+// A ValueReader is a type that can have one of several forms in a configuration, such as a string
+// or a list of strings.
 type ValueReader interface {
 	ReadValue(value Value) error
 }
@@ -56,8 +56,8 @@ func (v Value) Read(target any) error {
 	return v.into(pointer.Elem())
 }
 
-// Expected returns the error for a value of the wrong kind: its message is `expected a text, found
-// a number`.
+// Expected returns the error for a value of the wrong kind, for example
+// `expected a text, found a number`.
 func (v Value) Expected(what string) error {
 	found := v.node.Kind.String()
 	if v.node.Kind == Number {
@@ -284,7 +284,8 @@ func membersOf(target reflect.Value, members []member) []member {
 	return members
 }
 
-// setPreset sets the value of the tag `default`: a text as it is, other values as JSON.
+// setPreset sets the field to the value of its tag `default`: a string as it is, other types as
+// JSON.
 func (m *member) setPreset(path string) error {
 	if m.value.Kind() == reflect.String {
 		m.value.SetString(m.preset)

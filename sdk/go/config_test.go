@@ -38,7 +38,7 @@ type table struct {
 	Broken chan int          `json:"broken,omitempty"`
 }
 
-// oneOrMore is a text or a list of texts.
+// oneOrMore is a string or a list of strings.
 type oneOrMore []string
 
 func (o *oneOrMore) ReadValue(value pointsman.Value) error {
@@ -53,7 +53,7 @@ func (o *oneOrMore) ReadValue(value pointsman.Value) error {
 	}
 }
 
-// upper is decoded by encoding/json's own interface.
+// upper implements json.Unmarshaler, encoding/json's own interface.
 type upper string
 
 func (u *upper) UnmarshalJSON(text []byte) error {

@@ -6,27 +6,28 @@ import (
 )
 
 // ClientAddress returns the client's address: that of the peer, or the one given by the PROXY
-// protocol or by a trusted proxy. It is in the text form of RFC 5952, without zone and port; an
-// IPv4-mapped IPv6 address is given as IPv4. Empty for a client on a Unix socket.
-// netip.ParseAddr accepts every address that is not empty.
+// protocol or by a trusted proxy. It is in the text form of RFC 5952, without zone or port; an
+// IPv4-mapped IPv6 address is given as IPv4. Empty for a client on a Unix socket. netip.ParseAddr
+// accepts every address that is not empty.
 func (r *Request) ClientAddress() string {
 	return r.head.ClientAddress()
 }
 
-// ClientPort returns the port of the peer, which differs for each connection. 0 for a Unix socket,
-// and if a trusted proxy names the client. A decision that reads it is therefore hardly ever
-// reused.
+// ClientPort returns the port of the peer, which differs for each connection. 0 for a client on a
+// Unix socket, or if a trusted proxy gives the client's address. A decision that reads it is
+// therefore hardly ever reused.
 func (r *Request) ClientPort() uint16 {
 	return r.head.ClientPort()
 }
 
-// ServerName returns the server name of the TLS session (SNI), in lower case. False without TLS at
-// the proxy, and if the client sent no name.
+// ServerName returns the server name of the TLS session (SNI), in lower case. False if the proxy
+// does not terminate TLS, or if the client sent no name.
 func (r *Request) ServerName() (name string, found bool) {
 	return r.head.ServerName()
 }
 
-// ALPN returns the protocol negotiated by ALPN, for example h2; false if there is none.
+// ALPN returns the protocol negotiated by ALPN, for example h2; false if no protocol was
+// negotiated.
 func (r *Request) ALPN() (protocol string, found bool) {
 	return r.head.ALPN()
 }

@@ -7,12 +7,12 @@ import "strconv"
 // and server are equal (==).
 type Decision struct {
 	kind decisionKind
-	// Set for a backend or a server.
+	// The backend's name, if the decision is a backend or a server.
 	backend string
-	// Set for a server.
+	// The server's name, if the decision is a server.
 	server    string
 	otherwise Fallback
-	// Set for a response.
+	// The response, if the decision is a response.
 	response *Response
 }
 
@@ -62,7 +62,7 @@ func DefaultBackend() Decision {
 }
 
 // Next leaves the decision to the next plugin of the frontend's router, with the edits and options
-// so far. After the last plugin, the request goes to the frontend's default_backend.
+// made so far. After the last plugin, the request goes to the frontend's default_backend.
 func Next() Decision {
 	return Decision{kind: toNext}
 }
@@ -82,18 +82,18 @@ func Redirect(status int, location string) Decision {
 }
 
 // Backend returns the name of the backend that Backend or Server was called with; false if the
-// decision names none.
+// decision names no backend.
 func (d Decision) Backend() (name string, found bool) {
 	return d.backend, d.kind == toBackend || d.kind == toServer
 }
 
-// Server returns the name of the server, and the fallback if it is not usable; false if the
-// decision names none.
+// Server returns the name of the server, and the fallback if that server is not usable; false if
+// the decision names no server.
 func (d Decision) Server() (name string, otherwise Fallback, found bool) {
 	return d.server, d.otherwise, d.kind == toServer
 }
 
-// Response returns the plugin's own response; false if there is none.
+// Response returns the plugin's own response; false if the decision is not a response.
 func (d Decision) Response() (response Response, found bool) {
 	if d.response == nil {
 		return Response{}, false

@@ -18,7 +18,7 @@ func (r *Request) SetHeaderBy(name string, question *ValueQuestion) error {
 	return r.head.SetHeaderBy(name, question.ask())
 }
 
-// AppendHeader adds one line of the named field, after any that are there.
+// AppendHeader adds one line of the named field, after any existing lines.
 func (r *Request) AppendHeader(name, value string) error {
 	return r.head.AppendHeader(name, value)
 }
@@ -39,7 +39,7 @@ func (r *Request) SetPathWithQuery(target string) error {
 }
 
 // ReplacePathPrefix replaces the first length bytes of the path; the rest of the path and the query
-// stay.
+// stay unchanged.
 //
 // The proxy does this for each request, so one cached decision serves every path below a prefix.
 // The new path begins with /; the proxy adds the slash if it is missing.
@@ -51,8 +51,8 @@ func (r *Request) ReplacePathPrefix(length int, replacement string) error {
 }
 
 // SetResponseHeader replaces every line of the named field in the final response with one line that
-// has this value. Edits of the response apply whoever makes it, including the proxy's own errors,
-// but not to interim responses.
+// has this value. Response edits apply to every final response, whether a server, a plugin or the
+// proxy itself makes it, but not to interim responses.
 func (r *Request) SetResponseHeader(name, value string) error {
 	return r.head.SetResponseHeader(name, value)
 }

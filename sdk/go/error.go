@@ -21,14 +21,15 @@ func (e *KeyError) Error() string {
 }
 
 // ErrorAt returns an error about the key at path in the plugin's configuration, for example
-// rules[0].suffix. The proxy shows the error at that key in its file.
+// rules[0].suffix. The proxy shows the error at that key in its configuration file.
 func ErrorAt(path, message string) error {
 	return &KeyError{path, message}
 }
 
-// ErrorAtEntry returns the error of a Matcher's definition as an error about the list at path list
-// in the plugin's configuration. If err names an entry, the error is about that element of the
-// list. The entries must have been made from the list's elements, one of each, in order.
+// ErrorAtEntry converts err, the error of a Matcher's definition, into an error about the list at
+// path list in the plugin's configuration. If err names an entry, the new error is about the
+// element of the list with the same index. So there must be one entry for each element of the list,
+// in the same order.
 func ErrorAtEntry(list string, err error) error {
 	if rest, found := strings.CutPrefix(err.Error(), "entry "); found {
 		end := strings.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' })

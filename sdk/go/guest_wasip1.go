@@ -12,7 +12,7 @@ import (
 var router Router
 
 // The result of the last call, which the proxy reads after the call returns, and references that
-// keep the memory it points to alive.
+// keep alive the memory that the result points to.
 var (
 	result  [7]uint32
 	message string
@@ -20,8 +20,8 @@ var (
 	fields  []uint32
 )
 
-// Words of a result: the error flag, the case of the decision, and the first word of the case's own
-// data.
+// Indexes of the words of a result: the error flag, the case of the decision, and the first word of
+// the case's own data.
 const (
 	wordError    = 0
 	wordCase     = 1

@@ -2,7 +2,7 @@ package pointsman
 
 import "github.com/pointsman/pointsman/sdk/go/internal/proxy"
 
-// Lines in the proxy's log. Nothing is filtered here: the proxy's [log] does that.
+// The plugin's lines in the proxy's log. The table [log] of the proxy's configuration filters them.
 
 // LogTrace writes a line about a single step of the code.
 func LogTrace(message string) { proxy.WriteLog(proxy.Trace, message) }

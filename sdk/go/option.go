@@ -68,8 +68,8 @@ func milliseconds(timeout time.Duration) uint32 {
 	return uint32(min(whole, math.MaxUint32))
 }
 
-// SetTries sets how many times the request can be sent in total, 1 to MaxTries. It is sent again
-// only where that is safe.
+// SetTries sets how many times the request can be sent in total, 1 to MaxTries. The request is sent
+// again only if that is safe.
 func (r *Request) SetTries(tries int) {
 	if tries < 1 || tries > MaxTries {
 		panic("tries must be 1 to " + strconv.Itoa(MaxTries) + ": " + strconv.Itoa(tries))
@@ -78,8 +78,8 @@ func (r *Request) SetTries(tries int) {
 }
 
 // Tag adds a name and a value to the access log record and to the trace, but never to a metric's
-// labels. At most 16 tags; a value is cut to 256 bytes. A name is a token (RFC 9110, section 5.6.2)
-// of at most 64 bytes.
+// labels. A request can have at most 16 tags. A value is truncated to 256 bytes. A name is a token
+// (RFC 9110, section 5.6.2) of at most 64 bytes.
 func (r *Request) Tag(name, value string) {
 	r.head.Tag(name, value)
 }

@@ -31,19 +31,18 @@
 //			},
 //		}, nil
 //	}
-//
 // # Questions
 //
 // A plugin defines questions in configure and asks them in Route: a [Matcher], a [Condition] or a
-// [ValueQuestion]. The proxy answers them by itself and keeps decisions under the answers, not
-// under the values that the questions are about. So one cached decision serves every request with
-// the same answers, and Route runs only for new combinations of answers.
+// [ValueQuestion]. The proxy answers them by itself and uses the answers as the key of its decision
+// cache, not the values that the questions are about. So one cached decision serves every request
+// with the same answers, and Route runs only for new combinations of answers.
 //
 // The parameter over of the definitions names a part of the request: method, scheme, authority,
 // host, path, path-with-query, query:NAME, header:NAME (each line), values:NAME (each member of a
-// comma-separated list), cookie:NAME, client-address, server-name, or body-json:POINTER (RFC
-// 6901), which needs the frontend's routing.body. The error of a definition is text for the
-// operator; [ErrorAt] and [ErrorAtEntry] add the key of the configuration.
+// comma-separated list), cookie:NAME, client-address, server-name, or body-json:POINTER (RFC 6901),
+// which needs the frontend's routing.body. The error of a definition is a message for the operator;
+// [ErrorAt] and [ErrorAtEntry] add the key of the configuration.
 //
 // # Edits and options
 //
@@ -74,14 +73,14 @@ type Router struct {
 	// and on_fault says where the request goes. A request without a match is not an error: return
 	// Next.
 	Route func(request *Request) (Decision, error)
-	// Cacheable promises that a decision depends only on the configuration, on what Route read of the
-	// request and on the answers to questions. The proxy then reuses the decision for every request
-	// with the same values and answers. Otherwise each request gets a new decision, which is correct
-	// for any router.
+	// Cacheable promises that a decision depends only on the configuration, on the parts of the
+	// request that Route read and on the answers to questions. The proxy then reuses the decision for
+	// every request with the same values and answers. Otherwise each request gets a new decision,
+	// which is correct for any router.
 	Cacheable bool
 }
 
-// The function that was passed to Export, taking its configuration as text.
+// The function that was passed to Export, wrapped so that it takes its configuration as JSON.
 var exported func(config string) (Router, error)
 
 // Export makes its package a plugin. Call it from an init function, with a function that makes a
@@ -90,8 +89,8 @@ var exported func(config string) (Router, error)
 // Config is usually a struct. Tags name its fields, for example `json:"backend"`. Each field is a
 // required key, unless it is a pointer or is tagged `json:"port,omitempty"` or `default:"8080"`.
 // Keys that the struct does not have are errors, as are values of another type: the proxy shows
-// each at its key in the file. A type can define how it is read, with ReadValue, UnmarshalJSON or
-// UnmarshalText, in this order. NoConfig is for a plugin without a configuration.
+// each at its key in the configuration file. A type can define how it is read, with ReadValue,
+// UnmarshalJSON or UnmarshalText, in this order. NoConfig is for a plugin without a configuration.
 //
 // If configure returns an error, the plugin is not put into service, and its previous version stays
 // in service. ErrorAt names the key. A panic has the same effect.
@@ -145,7 +144,8 @@ func recovered(function string, err *error) {
 	*err = errors.New(message)
 }
 
-// describe formats a panic's value as fmt would, without fmt's size.
+// describe formats a panic's value as fmt would, but does not make the plugin as large as fmt
+// would.
 func describe(value any) (text string) {
 	defer func() {
 		if recover() != nil {

@@ -35,14 +35,14 @@ func define(definition func() (uint32, error)) (question, error) {
 	return question{number, err == nil}, err
 }
 
-// An Entry is one text of a Matcher, and its value.
+// An Entry is one string of a Matcher, and its value.
 type Entry[T comparable] struct {
 	Text  string
 	Value T
 }
 
-// EntriesOf returns the entries of a map, sorted by their texts. Every instance of a plugin must
-// define the same questions, but Go iterates over a map in a random order.
+// EntriesOf returns the entries of a map, sorted by key. Every instance of a plugin must define the
+// same questions, but Go iterates over a map in a random order.
 func EntriesOf[T comparable](values map[string]T) []Entry[T] {
 	entries := make([]Entry[T], 0, len(values))
 	for _, text := range slices.Sorted(maps.Keys(values)) {
@@ -66,8 +66,8 @@ type Option uint8
 // IgnoreCase makes a Matcher ignore the case of ASCII letters.
 const IgnoreCase Option = 1
 
-// A Matcher is the question which of its entries matches a part of a request. Entries with equal
-// values are one answer. If a part has several lines or members, the best match of all of them
+// A Matcher is the question of which of its entries matches a part of a request. Entries with equal
+// values count as one answer. If a part has several lines or members, the best match of all of them
 // wins; for Exact, the first that equals an entry.
 type Matcher[T comparable] struct {
 	question
@@ -170,18 +170,19 @@ func (c *Condition) Of(request *Request) bool {
 	return holds
 }
 
-// Share defines the question whether the request is in a share of perMillion requests out of
+// Share defines the question of whether the request is in a share of perMillion requests out of
 // 1,000,000.
 //
 // The answer depends only on the part and the salt. A request in a share is also in every larger
 // share with the same salt. A request in which the part is absent or empty is in no share. over can
-// also be random: a number drawn once per request, so shares with equal salts agree.
+// also be random: a number drawn once per request, so shares with the same salt and size give the
+// same answer.
 func Share(over, salt string, perMillion uint32) (*Condition, error) {
 	return condition(func() (uint32, error) { return proxy.DefineShare(over, salt, perMillion) })
 }
 
-// Usable defines the question whether a backend has a usable server. It is answered again at each
-// attempt.
+// Usable defines the question of whether a backend has a usable server. The question is answered
+// again at each attempt.
 func Usable(backend string) (*Condition, error) {
 	return condition(func() (uint32, error) { return proxy.DefineUsable(backend) })
 }
@@ -205,8 +206,8 @@ func (v *ValueQuestion) Of(request *Request) (value string, found bool) {
 	return request.head.AskValue(v.ask())
 }
 
-// LookUp defines a lookup of the part in one of the operator's tables. The answer is the value that
-// the table has for it.
+// LookUp defines a lookup of the part in one of the operator's tables. The answer is the table's
+// value for the part.
 func LookUp(table, over string) (*ValueQuestion, error) {
 	return valueQuestion(func() (uint32, error) { return proxy.DefineLookUp(table, over) })
 }

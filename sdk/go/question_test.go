@@ -10,7 +10,7 @@ import (
 	"github.com/pointsman/pointsman/sdk/go/pointsmantest"
 )
 
-// An answerer asks a question that it has defined, and returns the answer as a text.
+// An answerer asks a question that it has defined, and returns the answer as a string.
 type answerer func(request *pointsman.Request) string
 
 // asking makes an instance that asks one question.
@@ -49,7 +49,7 @@ func (q *testedQuestion) of(t *testing.T, request *pointsmantest.Request) string
 	return q.answer
 }
 
-// matching returns an answerer for a matcher: the text of the entry that matches, or none.
+// matching returns an answerer for a matcher: the entry that matches, or none.
 func matching(matcher *pointsman.Matcher[string], err error) (answerer, error) {
 	return func(request *pointsman.Request) string {
 		if value, found := matcher.Of(request); found {
@@ -83,7 +83,7 @@ func TestAMatcherFindsItsEntry(t *testing.T) {
 		define  define
 		options options
 		entries string
-		// lines is the X-A lines of a request, separated by |.
+		// lines contains the X-A lines of a request, separated by |.
 		over, lines, want string
 	}{
 		{exact, nil, "a|b", "header:x-a", "b", "b"},

@@ -9,9 +9,9 @@ import (
 	"github.com/pointsman/pointsman/sdk/go/internal/proxy"
 )
 
-// Go seeds math/rand at startup, when the random numbers are the same for every instance, and never
-// takes any later. The proxy would not see that a decision depends on them. So the functions of
-// math/rand and math/rand/v2 get each number from the proxy.
+// Go seeds math/rand only at startup, with random numbers that are the same for every instance. The
+// proxy could not detect that a decision depends on them. So the functions of math/rand and
+// math/rand/v2 get each number from the proxy.
 
 //go:linkname globalRandGenerator math/rand.globalRandGenerator
 var globalRandGenerator atomic.Pointer[rand.Rand]

@@ -9,11 +9,11 @@ import (
 
 // A Request is the head of a request whose route is being decided. It is read lazily: only the
 // parts that the plugin reads cross into the sandbox, and each becomes part of the key under which
-// the decision is cached. Read only what you need. Where a yes, a no or one of a few values is
-// enough, ask a question instead, such as a Matcher or a Condition.
+// the decision is cached. Read only what you need. If yes, no or one of a few values is enough, ask
+// a question instead, such as a Matcher or a Condition.
 //
 // Values are octets as the client sent them, which need not be UTF-8 (RFC 9110, section 5.5); Go's
-// strings can contain any. Reads show the request as admitted, without edits.
+// strings can contain any. Reads show the request as the proxy admitted it, without edits.
 //
 // In a frontend with `mode = "tcp"` there is no HTTP: Host is the server name of the TLS
 // ClientHello; Method, Path and Authority are empty; edits fail, and Respond closes the connection.
@@ -61,12 +61,12 @@ func (r *Request) Version() (version string, found bool) {
 
 // Authority returns the authority as sent: the host, with the port if there is one. The scheme's
 // default port is left out if the authority comes from an absolute target or from :authority. Empty
-// without HTTP, and if the client sent no authority (HTTP/1.0).
+// without HTTP, or if the client sent no authority (HTTP/1.0).
 func (r *Request) Authority() string {
 	return r.head.Authority()
 }
 
-// Host returns the host of Authority, in lower case, without port and trailing dot. Without HTTP
+// Host returns the host of Authority, in lower case, without port or trailing dot. Without HTTP
 // (`mode = "tcp"`), it returns the server name of the TLS ClientHello.
 func (r *Request) Host() string {
 	return r.host.of(r.head.Host)
@@ -92,8 +92,8 @@ func (r *Request) Query() (query string, found bool) {
 	return query, found
 }
 
-// QueryParameter returns the first value of the named query parameter; false if there is none. %XX
-// is decoded once, and + is read as a space. The value need not be UTF-8.
+// QueryParameter returns the first value of the named query parameter; false if there is no such
+// parameter. %XX is decoded once, and + is read as a space. The value need not be UTF-8.
 func (r *Request) QueryParameter(name string) (value string, found bool) {
 	return r.head.QueryParameter(name)
 }
@@ -109,7 +109,7 @@ func (r *Request) Header(name string) (value string, found bool) {
 	return lines.Value(0), true
 }
 
-// HeaderText is like Header, but returns text; false also if the value is not UTF-8.
+// HeaderText is like Header, but returns text; also false if the value is not UTF-8.
 func (r *Request) HeaderText(name string) (value string, found bool) {
 	value, found = r.Header(name)
 	if !utf8.ValidString(value) {
@@ -144,8 +144,8 @@ func (r *Request) Headers() []Field {
 	return fields
 }
 
-// Cookie returns the value of the named cookie; false if there is none. The name is case-sensitive
-// (RFC 6265, section 5.4).
+// Cookie returns the value of the named cookie; false if there is no such cookie. The name is
+// case-sensitive (RFC 6265, section 5.4).
 func (r *Request) Cookie(name string) (value string, found bool) {
 	return r.head.Cookie(name)
 }

@@ -21,7 +21,7 @@ export type Readers = Reader<any> | Shape;
 export type Read<R extends Readers> =
   R extends Reader<infer T> ? T : R extends Shape ? { readonly [K in keyof R]: Read<R[K]> } : never;
 
-/** Reads a text. */
+/** Reads a string. */
 export const text: Reader<string>;
 /** Reads true or false. */
 export const boolean: Reader<boolean>;
@@ -34,7 +34,7 @@ export const backendName: Reader<string>;
 
 /** Reads a number from `smallest` to `largest`, which must be whole unless `reader` is `number`. */
 export function within(smallest: number, largest: number, reader?: Reader<number>): Reader<number>;
-/** Reads one of these texts. */
+/** Reads one of these strings. */
 export function choice<const T extends readonly string[]>(...texts: T): Reader<T[number]>;
 /** Reads a list, each element with `reader`. */
 export function list<R extends Readers>(reader: R): Reader<Read<R>[]>;

@@ -1,4 +1,4 @@
-// Readers: they convert the JSON that the proxy passes to the values that a plugin works with.
+// Readers, which convert the JSON that the proxy passes into the values that a plugin works with.
 // Errors name the key. `config.d.ts` has the documentation.
 
 import { backends } from "./src/backends.js";
@@ -114,7 +114,7 @@ export function parse(json, reader) {
   return readerOf(reader)(value, "");
 }
 
-// A table can be given as its keys alone.
+// A shape can be given in place of `table(shape)`.
 function readerOf(reader) {
   if (typeof reader === "function") return reader;
   if (typeof reader === "object" && reader !== null) return table(reader);

@@ -28,8 +28,8 @@ export interface Definition<R extends Readers, State> {
   configure?(config: Read<R>): State;
   /**
    * Whether the proxy may reuse a decision: `true` promises that a decision depends only on the
-   * configuration, on what was read of the request and on the answers to questions. The default is
-   * `false`.
+   * configuration, on the parts of the request that were read and on the answers to questions. The
+   * default is `false`.
    */
   cacheable?: boolean | ((state: State) => boolean);
   /**
@@ -47,7 +47,7 @@ export function definePlugin<R extends Readers = {}>(
   definition: Definition<R, Read<R>> & { configure?: undefined },
 ): Plugin;
 
-/** Field lines, by name or as pairs. A text is sent as UTF-8. */
+/** Field lines, by name or as pairs. A string is sent as UTF-8. */
 export type Fields =
   | Readonly<Record<string, string | Uint8Array>>
   | Iterable<readonly [name: string, value: string | Uint8Array]>;
@@ -62,7 +62,7 @@ export interface Response {
 /** Fallback if the chosen server is not usable. */
 export type Fallback = "another-server" | "ask-again";
 
-/** The destination of a request. Only `Decision.backend` and the functions next to it make one. */
+/** The destination of a request. Only the members of `Decision` make one. */
 export type Decision = (
   | { readonly tag: "backend"; readonly val: string }
   | { readonly tag: "default-backend" }
@@ -91,7 +91,7 @@ export const Decision: {
   readonly defaultBackend: Decision;
   /**
    * No decision by this plugin: the next plugin of the frontend's router decides, with the edits
-   * and options so far. After the last plugin, the request goes to the frontend's
+   * and options made so far. After the last plugin, the request goes to the frontend's
    * `default_backend`.
    */
   readonly next: Decision;
@@ -139,8 +139,8 @@ export interface Server {
 
 /**
  * The state of the proxy's backends. Calling any of these functions in `route` makes the decision
- * uncacheable; asking the question `questions.usable` does not. In `configure`, every server
- * counts as usable and idle.
+ * uncacheable. To find out whether a backend is usable, ask `questions.usable` instead. While
+ * `configure` runs, every server counts as usable and idle.
  */
 export const backends: {
   /** Returns the names of all backends in the proxy's configuration. */
@@ -182,14 +182,16 @@ export const log: {
  */
 export class PluginError extends Error {}
 
-/** An error about a key of the configuration. The proxy points at the key in its file. */
+/**
+ * An error about a key of the configuration. The proxy points at the key in its configuration file.
+ */
 export class ConfigError extends PluginError {
   /** `path` is written as in `rules[0].suffix`; it is empty for the whole configuration. */
   constructor(path: string, message: string);
   readonly path: string;
   /**
-   * The index, from 0, of the matcher's entry that caused the error of its definition; undefined
-   * if no single entry is at fault.
+   * The index, from 0, of the entry that made the definition of a matcher fail; undefined if no
+   * single entry is at fault.
    */
   readonly entry: number | undefined;
   /** Returns the same error at another key. */
@@ -204,13 +206,13 @@ export class EditError extends Error {
 /** Decodes octets as UTF-8; undefined if they are not UTF-8, or if there are none. */
 export function toText(octets: Uint8Array | undefined): string | undefined;
 /**
- * Converts each octet to the character with its number, U+0000 to U+00FF. It accepts any octets,
- * and makes string functions work on them.
+ * Converts each octet to the character with the same number, U+0000 to U+00FF, so that string
+ * functions work on octets. Accepts any octets.
  */
 export function toLatin1(octets: Uint8Array): string;
-/** Removes the blanks around the result of `toLatin1`. `trim` would treat more octets as blanks. */
+/** Removes the blanks around the result of `toLatin1`. `trim` would also remove other octets. */
 export function trimBlanks(latin1: string): string;
-/** Encodes a text as UTF-8; octets stay as they are. */
+/** Encodes a string as UTF-8; octets stay as they are. */
 export function toOctets(value: string | Uint8Array): Uint8Array;
 
 declare global {

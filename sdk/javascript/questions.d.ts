@@ -20,7 +20,7 @@ export interface ValueQuestion extends Question<Uint8Array | undefined> {
 /**
  * Entries, each with a value of any kind: an object, a Map, or pairs. Use a Map or pairs if the
  * order matters. No two entries can be equal. Entries with equal values share one cached decision.
- * Decisions are equal if their contents are; other values are compared as the keys of a Map.
+ * Decisions are equal if their contents are; other values are compared as a Map compares its keys.
  */
 export type Entries<T> = Readonly<Record<string, T>> | Iterable<readonly [entry: string, value: T]>;
 
@@ -39,8 +39,8 @@ export type Matcher<T> = Question<T | undefined>;
 
 /**
  * Questions about a request that the proxy answers by itself. Define them in `configure`, and ask
- * them in `route`. The proxy keeps decisions under the answers, so one cached decision serves
- * every request with the same answers.
+ * them in `route`. The proxy uses the answers as the key of its decision cache, so one cached
+ * decision serves every request with the same answers.
  *
  * `over` names the part of the request: `method`, `scheme`, `authority`, `host`, `path`,
  * `path-with-query`, `query:NAME`, `header:NAME` (each line), `values:NAME` (each member of a
@@ -80,16 +80,16 @@ export const questions: {
    */
   regex<const T>(over: string, entries: Entries<T>, options?: At): Matcher<T>;
   /**
-   * Defines the question whether the request is in a share of `perMillion` requests out of
+   * Defines the question of whether the request is in a share of `perMillion` requests out of
    * 1,000,000. The answer depends only on the part and the salt. A request in a share is also in
    * every larger share with the same salt. A request in which the part is absent or empty is in no
-   * share. `over` can also be `random`: a number drawn once per request, so shares with equal
-   * salts agree.
+   * share. `over` can also be `random`: a number drawn once per request, so shares with the same
+   * salt and size give the same answer.
    */
   share(over: string, options: { salt: string; perMillion: number } & At): Question<boolean>;
   /**
-   * Defines a lookup of the part in the operator's table `table`. The answer is the value that the
-   * table has for it.
+   * Defines a lookup of the part in the operator's table `table`. The answer is the table's value
+   * for the part.
    */
   lookUp(table: string, over: string, options?: At): ValueQuestion;
   /**
@@ -98,8 +98,8 @@ export const questions: {
    */
   value(over: string, options?: At): ValueQuestion;
   /**
-   * Defines the question whether a backend has a usable server. It is answered again at each
-   * attempt.
+   * Defines the question of whether a backend has a usable server. The question is answered again
+   * at each attempt.
    */
   usable(backend: string, options?: At): Question<boolean>;
 };

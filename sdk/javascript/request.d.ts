@@ -7,8 +7,8 @@ import type { Question, ValueQuestion } from "./questions.js";
  * each read becomes part of the key under which the decision is cached.
  *
  * Field values are octets, which need not be UTF-8 (RFC 9110, section 5.5). A method whose name
- * ends in `Text` returns text, or undefined if there is no value or it is not UTF-8. Reads show
- * the request as it was admitted, without edits. Edits and options take effect only if `route`
+ * ends in `Text` returns text, or undefined if there is no value or it is not UTF-8. Reads show the
+ * request as the proxy admitted it, without edits. Edits and options take effect only if `route`
  * does not respond by itself; response edits and tags always do. A request can be used until
  * `route` returns.
  */
@@ -17,7 +17,7 @@ export class Request {
 
   /** Returns the answer to a question that was defined in `configure`. */
   ask<A>(question: Question<A>): A;
-  /** Like `ask`, but returns text; undefined also if the answer is not UTF-8. */
+  /** Like `ask`, but returns text; also undefined if the answer is not UTF-8. */
   askText(question: ValueQuestion): string | undefined;
 
   /**
@@ -37,11 +37,11 @@ export class Request {
   /**
    * Returns the authority as sent: the host, with the port if there is one. The scheme's default
    * port is left out if the authority comes from an absolute target or from `:authority`. Empty
-   * without HTTP, and if the client sent no authority (HTTP/1.0).
+   * without HTTP, or if the client sent no authority (HTTP/1.0).
    */
   get authority(): Uint8Array;
   /**
-   * Returns the host of `authority`, in lower case, without port and trailing dot. Without HTTP
+   * Returns the host of `authority`, in lower case, without port or trailing dot. Without HTTP
    * (`mode = "tcp"`), returns the server name of the TLS `ClientHello`.
    */
   get host(): string;
@@ -59,11 +59,11 @@ export class Request {
   get query(): string | undefined;
 
   /**
-   * Returns the first value of the query parameter `name`; undefined if there is none. `%XX` is
-   * decoded once, and `+` is read as a space.
+   * Returns the first value of the query parameter `name`; undefined if there is no such parameter.
+   * `%XX` is decoded once, and `+` is read as a space.
    */
   queryParameter(name: string): Uint8Array | undefined;
-  /** Like `queryParameter`, but returns text; undefined also if the value is not UTF-8. */
+  /** Like `queryParameter`, but returns text; also undefined if the value is not UTF-8. */
   queryParameterText(name: string): string | undefined;
 
   /**
@@ -71,7 +71,7 @@ export class Request {
    * The name is case-insensitive.
    */
   header(name: string): Uint8Array | undefined;
-  /** Like `header`, but returns text; undefined also if the value is not UTF-8. */
+  /** Like `header`, but returns text; also undefined if the value is not UTF-8. */
   headerText(name: string): string | undefined;
   /** Returns the value of every line of the field `name`, in the order received. */
   headerLines(name: string): Uint8Array[];
@@ -79,30 +79,33 @@ export class Request {
   headers(): [name: string, value: Uint8Array][];
 
   /**
-   * Returns the value of the cookie `name`; undefined if there is none. The name is case-sensitive
-   * (RFC 6265, section 5.4).
+   * Returns the value of the cookie `name`; undefined if there is no such cookie. The name is
+   * case-sensitive (RFC 6265, section 5.4).
    */
   cookie(name: string): Uint8Array | undefined;
-  /** Like `cookie`, but returns text; undefined also if the value is not UTF-8. */
+  /** Like `cookie`, but returns text; also undefined if the value is not UTF-8. */
   cookieText(name: string): string | undefined;
 
   /**
    * Returns the client's address: that of the peer, or the one given by the PROXY protocol or by a
-   * trusted proxy. It is in the text form of RFC 5952, without zone and port; an IPv4-mapped IPv6
+   * trusted proxy. It is in the text form of RFC 5952, without zone or port; an IPv4-mapped IPv6
    * address is given as IPv4. Empty for a client on a Unix socket.
    */
   get clientAddress(): string;
   /**
-   * Returns the port of the peer, which differs for each connection. 0 for a Unix socket, and if a
-   * trusted proxy names the client.
+   * Returns the port of the peer, which differs for each connection. 0 for a client on a Unix
+   * socket, or if a trusted proxy gives the client's address.
    */
   get clientPort(): number;
   /**
-   * Returns the server name of the TLS session (SNI), in lower case. Undefined without TLS at the
-   * proxy, and if the client sent no name.
+   * Returns the server name of the TLS session (SNI), in lower case. Undefined if the proxy does
+   * not terminate TLS, or if the client sent no name.
    */
   get serverName(): string | undefined;
-  /** Returns the protocol negotiated by ALPN, for example `h2`; undefined if there is none. */
+  /**
+   * Returns the protocol negotiated by ALPN, for example `h2`; undefined if no protocol was
+   * negotiated.
+   */
   get alpn(): string | undefined;
   /**
    * Returns the subject of the verified client certificate, a distinguished name (RFC 4514), for
@@ -158,7 +161,7 @@ export class Request {
    * answer, or if HTTP does not allow the answer as a field value.
    */
   setHeaderBy(name: string, question: ValueQuestion): void;
-  /** Adds one line of the field `name`, after any that are there. */
+  /** Adds one line of the field `name`, after any existing lines. */
   appendHeader(name: string, value: string | Uint8Array): void;
   /** Removes every line of the field `name`. */
   removeHeader(name: string): void;
@@ -167,15 +170,16 @@ export class Request {
   /** Replaces the target with another one in origin form, for example `/a?b=c`. */
   setPathWithQuery(value: string): void;
   /**
-   * Replaces the first `length` bytes of the path; the rest of the path and the query stay. The
-   * proxy does this for each request, so one cached decision serves every path below a prefix. The
-   * new path begins with `/`; the proxy adds the slash if it is missing.
+   * Replaces the first `length` bytes of the path; the rest of the path and the query stay
+   * unchanged. The proxy does this for each request, so one cached decision serves every path below
+   * a prefix. The new path begins with `/`; the proxy adds the slash if it is missing.
    */
   replacePathPrefix(length: number, replacement: string): void;
 
   /**
    * Replaces every line of the field `name` in the final response with one line that has this
-   * value. Edits of the response apply whoever makes it.
+   * value. Response edits apply to every final response, whether a server, a plugin or the proxy
+   * itself makes it, but not to interim responses.
    */
   setResponseHeader(name: string, value: string | Uint8Array): void;
   /** Adds one line of the field `name` to the final response. */
@@ -211,13 +215,13 @@ export class Request {
    */
   setTunnelTimeout(milliseconds: number): void;
   /**
-   * Sets how many times the request can be sent in total, 1 to 16. It is sent again only where
-   * that is safe.
+   * Sets how many times the request can be sent in total, 1 to 16. The request is sent again only
+   * if that is safe.
    */
   setTries(tries: number): void;
   /**
    * Adds a name and a value to the access log record and to the trace, but never to a metric's
-   * labels. At most 16 tags; a value is cut to 256 bytes.
+   * labels. A request can have at most 16 tags. A value is truncated to 256 bytes.
    */
   tag(name: string, value: string): void;
   /** Like `tag`, with the answer to `question` as the value. */

@@ -1,13 +1,12 @@
-// Tests of a plugin without the proxy: in Node, in memory, with the same glue.
+// Tests of a plugin without the proxy: in Node, in memory, with the same glue code.
 //
-// Questions are answered as in the proxy, with two exceptions: the test puts requests into shares
-// by their salts, and regular expressions are JavaScript's, with flags such as `(?i)` at the start.
+// Questions are answered as in the proxy, with two exceptions: the test chooses the shares that
+// requests are in, by the salts of the shares, and regular expressions are JavaScript's, with flags
+// such as `(?i)` at the start.
 
 import type { Decision, Fields, Plugin } from "./index.js";
 
-/**
- * A server whose state tests set; `limit` and `latency` are null, or left out, if there is none.
- */
+/** A server in a test. `limit` and `latency` are null, or left out, if they have no value. */
 export interface TestServer {
   name: string;
   usable: boolean;
@@ -88,7 +87,7 @@ export interface TestTls {
   };
 }
 
-/** Makes a request: by default `GET`, from 127.0.0.1, without TLS, fields and body. */
+/** Makes a request: by default `GET`, from 127.0.0.1, without TLS, fields or body. */
 export function request(
   target?: string,
   options?: {

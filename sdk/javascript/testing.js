@@ -1,5 +1,5 @@
-// Tests of a plugin without the proxy: in Node, in memory, with the same glue. `testing.d.ts` has
-// the documentation.
+// Tests of a plugin without the proxy: in Node, in memory, with the same glue code. `testing.d.ts`
+// has the documentation.
 
 import { takeLog, use } from "./src/double.js";
 import { again } from "./src/plugin.js";

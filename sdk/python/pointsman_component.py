@@ -1,6 +1,6 @@
 """The root of a component: the class ``Plugin`` of the project's module ``plugin``.
 
-Not for tests, which run natively and may want to seed ``random``.
+Not for tests, which run natively and can seed ``random``.
 """
 
 from pointsman import _random

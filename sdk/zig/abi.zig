@@ -6,7 +6,7 @@
 
 const std = @import("std");
 
-/// A list or a text.
+/// A list or a string.
 pub const List = extern struct {
     ptr: [*]u8,
     len: usize,
@@ -16,7 +16,8 @@ pub const List = extern struct {
     }
 
     pub fn put(value: []const u8) List {
-        // The proxy checks the address of an empty value too, and an allocator's is out of bounds.
+        // The proxy also checks the address of an empty value, and the address that an allocator
+        // returns for one is out of bounds.
         return .{ .ptr = if (value.len == 0) &nowhere else @constCast(value.ptr), .len = value.len };
     }
 
@@ -53,7 +54,7 @@ pub fn Option(comptime T: type) type {
     };
 }
 
-/// Returns an optional list or text as octets.
+/// Returns an optional list or string as octets.
 pub fn octetsOf(found: Option(List)) ?[]const u8 {
     return if (found.get()) |list| list.octets() else null;
 }
@@ -77,13 +78,13 @@ pub const Numbered = extern struct {
 /// The result of `configure` or `route`: at most seven words.
 pub const Answer = [7]usize;
 
-/// Lives as long as the instance. Contains the configuration, and allocations of `configure`.
+/// Memory that lives as long as the instance: the configuration, and allocations of `configure`.
 var lasting: std.heap.ArenaAllocator = .init(std.heap.wasm_allocator);
-/// Lives until the proxy has the result of `route`.
+/// Memory that lives until the proxy has the result of `route`.
 var passing: std.heap.ArenaAllocator = .init(std.heap.wasm_allocator);
 var is_configured = false;
 
-/// Memory beyond this limit, which a large request took, is released after the request.
+/// Memory that a large request allocated beyond this limit is released after the request.
 const kept_bytes = 64 * 1024;
 
 pub fn allocator() std.mem.Allocator {
@@ -109,13 +110,14 @@ pub fn realloc(old: ?[*]u8, old_len: usize, alignment: usize, len: usize) callco
     return new;
 }
 
-/// Reports whether octets are UTF-8. Other octets must not cross as text: the proxy would trap the
-/// plugin.
+/// Reports whether octets are UTF-8. Other octets must not cross as a string: the plugin would
+/// trap.
 pub fn isText(octets: []const u8) bool {
     return std.unicode.utf8ValidateSlice(octets);
 }
 
-/// Returns text that a person can read, whatever octets of a request it contains.
+/// Returns text that can be logged. If `text` is not UTF-8, each octet that is not ASCII becomes
+/// `?`.
 pub fn shown(text: []const u8) []const u8 {
     if (isText(text)) return text;
     const copy = allocator().dupe(u8, text) catch return "out of memory";

@@ -1,9 +1,10 @@
 //! Deserialization of a plugin's configuration, which the proxy passes as JSON, into the plugin's
 //! struct.
 //!
-//! Owns the form of errors, `rules[0].suffix: message`: the proxy points at that key in its file.
-//! Supports texts, booleans, numbers, enums, optionals, slices and structs, whose fields can have
-//! defaults. A type can declare `fromJson(value, path)` to read itself.
+//! Owns the form of errors, `rules[0].suffix: message`: the proxy points at that key in its
+//! configuration file. Supports strings, booleans, numbers, enums, optionals, slices and structs,
+//! whose fields can have defaults. A type can declare `fromJson(value, path)` to define how it is
+//! read.
 
 const std = @import("std");
 const pointsman = @import("pointsman.zig");

@@ -152,8 +152,8 @@ fn comma(line: []const u8) ?usize {
     return null;
 }
 
-/// Returns a member of the body. If the body has duplicate members anywhere, there is no answer
-/// here.
+/// Returns a member of the body. Unlike in the proxy, there is no answer if any object of the body
+/// has duplicate members.
 fn bodyMember(head: Handle, pointer: []const u8) ?[]const u8 {
     const body = head.body orelse return null;
     const codings = lines(head, "content-encoding");

@@ -1,10 +1,10 @@
 //! Write routing plugins for Pointsman in Zig.
 //!
 //! A plugin is a struct with the functions `configure` and `route`. It can declare `pub const
-//! cacheable = true` if a decision depends only on the configuration, on what was read of the
-//! request and on the answers to questions.
+//! cacheable = true` if a decision depends only on the configuration, on the parts of the request
+//! that were read and on the answers to questions.
 //!
-//! Nothing has to be freed. The results of a request's reads, and the parts of a decision, live
+//! Memory need not be freed. The results of a request's reads, and the parts of a decision, live
 //! until `route` returns. Memory that `configure` allocates lives as long as the instance.
 //!
 //! Tests run natively: see `testing`.
@@ -33,7 +33,7 @@ pub const Decision = union(enum) {
     /// One server of a backend.
     server: ServerChoice,
     /// No decision by this plugin: the next plugin of the frontend's router decides, with the edits
-    /// and options so far. After the last plugin, the request goes to the frontend's
+    /// and options made so far. After the last plugin, the request goes to the frontend's
     /// `default_backend`.
     next,
 };
@@ -94,8 +94,8 @@ pub fn allocator() std.mem.Allocator {
     return proxy.allocator();
 }
 
-/// The state of the proxy's backends. A decision is not cached if `route` calls any of these
-/// functions. To find out whether a backend is usable, ask `questions.usable` instead. While
+/// The state of the proxy's backends. Calling any of these functions in `route` makes the decision
+/// uncacheable. To find out whether a backend is usable, ask `questions.usable` instead. While
 /// `configure` runs, every server counts as usable and idle.
 pub const backends = struct {
     pub const State = struct {
@@ -158,18 +158,19 @@ pub fn now() Time {
     return proxy.now();
 }
 
-/// Returns a random number, suitable for secrets. A decision that takes one is not cached. If
-/// `configure` takes one, none of the plugin's decisions is cached.
+/// Returns a random number, suitable for secrets. A decision that uses one is not cached. If
+/// `configure` uses one, none of the plugin's decisions is cached.
 pub fn random() u64 {
     return proxy.random();
 }
 
-/// The plugin's lines in the proxy's log. The proxy's `[log]` filters them.
+/// The plugin's lines in the proxy's log. The table `[log]` of the proxy's configuration filters
+/// them.
 pub const log = struct {
     pub const Level = enum(i32) { trace, debug, info, warn, @"error" };
 
     pub fn write(level: Level, comptime format: []const u8, arguments: anytype) void {
-        // Without memory, the message cannot be written.
+        // If memory is exhausted, the message cannot be written.
         const text = std.fmt.allocPrint(allocator(), format, arguments) catch return;
         proxy.log(level, text);
     }
@@ -197,8 +198,9 @@ pub const log = struct {
 
 var refusal: ?[]const u8 = null;
 
-/// Ends `configure` or `route` with an error text: `return refuse("rules[{d}].suffix: is empty",
-/// .{index})`. The text before the first `: ` is the key that the proxy points at in its file.
+/// Ends `configure` or `route` with an error message:
+/// `return refuse("rules[{d}].suffix: is empty", .{index})`. The text before the first `: ` is the key that the proxy points at in its
+/// configuration file.
 pub fn refuse(comptime format: []const u8, arguments: anytype) error{Refused} {
     refusal = std.fmt.allocPrint(allocator(), format, arguments) catch "out of memory";
     return error.Refused;

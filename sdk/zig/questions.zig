@@ -1,8 +1,8 @@
 //! Questions about a request that the proxy answers by itself.
 //!
 //! Define them in `configure`, and ask them in `route` with `request.ask`. The proxy answers
-//! natively, once for each request, and keeps decisions under the answers, so one cached decision
-//! serves every request with the same answers.
+//! natively, once for each request, and uses the answers as the key of its decision cache, so one
+//! cached decision serves every request with the same answers.
 //!
 //! `over` names the part of the request that a question is about: `method`, `scheme`, `authority`,
 //! `host`, `path`, `path-with-query`, `query:NAME`, `header:NAME` (each line), `values:NAME` (each
@@ -36,9 +36,9 @@ pub fn Entry(comptime T: type) type {
 
 pub const Options = struct { ignore_case: bool = false };
 
-/// The question which entry matches a part of the request: `request.ask` returns that entry's
-/// value, or null. Entries with equal values share cached decisions. Texts are compared by their
-/// octets, and values of other types as keys of `std.AutoHashMap`.
+/// The question of which entry matches a part of the request: `request.ask` returns that entry's
+/// value, or null. Entries with equal values share cached decisions. Strings are compared by their
+/// octets, and values of other types as `std.AutoHashMap` compares its keys.
 pub fn Matcher(comptime T: type) type {
     return struct {
         id: u32,
@@ -120,24 +120,25 @@ pub fn regex(comptime T: type, over: []const u8, entries: []const Entry(T)) Erro
     return matcher(T, .regex, over, .{}, entries);
 }
 
-/// Defines the question whether the request is in a share of `per_million` requests out of
+/// Defines the question of whether the request is in a share of `per_million` requests out of
 /// 1,000,000.
 ///
 /// The answer depends only on the part and the salt. A request in a share is also in every larger
 /// share with the same salt. A request in which the part is absent or empty is in no share. `over`
-/// can also be `random`: a number drawn once per request, so shares with equal salts agree.
+/// can also be `random`: a number drawn once per request, so shares with the same salt and size
+/// give the same answer.
 pub fn share(over: []const u8, salt: []const u8, per_million: u32) Error!YesOrNo {
     return .{ .id = try proxy.share(over, salt, per_million) };
 }
 
-/// Defines the question whether a backend has a usable server. It is answered again at each
-/// attempt.
+/// Defines the question of whether a backend has a usable server. The question is answered again at
+/// each attempt.
 pub fn usable(backend: []const u8) Error!YesOrNo {
     return .{ .id = try proxy.usable(backend) };
 }
 
-/// Defines a lookup of the part in the operator's table `table`. The answer is the value that the
-/// table has for it.
+/// Defines a lookup of the part in the operator's table `table`. The answer is the table's value
+/// for the part.
 pub fn lookUp(table: []const u8, over: []const u8) Error!Value {
     return .{ .id = try proxy.lookUp(table, over) };
 }

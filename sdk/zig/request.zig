@@ -1,9 +1,9 @@
 //! The request whose route is being decided.
 //!
-//! Each read crosses the sandbox, and becomes part of the key under which the decision is cached.
-//! Read only what you need. Where a yes, a no or a choice is enough, ask a question instead. Reads
-//! show the request as the proxy admitted it, without edits. Field values are octets, which need
-//! not be UTF-8.
+//! Each read crosses the sandbox boundary, and becomes part of the key under which the decision is
+//! cached. Read only what you need. If yes, no or one of a few values is enough, ask a question
+//! instead. Reads show the request as the proxy admitted it, without edits. Field values are
+//! octets, which need not be UTF-8.
 
 const std = @import("std");
 const builtin = @import("builtin");
@@ -37,12 +37,12 @@ pub const Request = struct {
 
     /// Returns the authority as sent: the host, with the port if there is one. The scheme's default
     /// port is left out if the authority comes from an absolute target or from `:authority`. Empty
-    /// without HTTP, and if the client sent no authority (HTTP/1.0).
+    /// without HTTP, or if the client sent no authority (HTTP/1.0).
     pub fn authority(self: *Request) []const u8 {
         return proxy.authority(self.handle);
     }
 
-    /// Returns the host of `authority`, in lower case, without port and trailing dot. Without HTTP
+    /// Returns the host of `authority`, in lower case, without port or trailing dot. Without HTTP
     /// (`mode = "tcp"`), returns the server name of the TLS `ClientHello`.
     pub fn host(self: *Request) []const u8 {
         return proxy.host(self.handle);
@@ -69,8 +69,8 @@ pub const Request = struct {
         return whole[mark + 1 ..];
     }
 
-    /// Returns the first value of the query parameter `name`; null if there is none. `%XX` is
-    /// decoded once, and `+` is read as a space.
+    /// Returns the first value of the query parameter `name`; null if there is no such parameter.
+    /// `%XX` is decoded once, and `+` is read as a space.
     pub fn queryParameter(self: *Request, name: []const u8) ?[]const u8 {
         return proxy.queryParameter(self.handle, name);
     }
@@ -82,7 +82,7 @@ pub const Request = struct {
         return if (lines.len > 0) lines[0] else null;
     }
 
-    /// Like `header`, but returns text; null also if the value is not UTF-8.
+    /// Like `header`, but returns text; also null if the value is not UTF-8.
     pub fn headerStr(self: *Request, name: []const u8) ?[]const u8 {
         const value = self.header(name) orelse return null;
         return if (std.unicode.utf8ValidateSlice(value)) value else null;
@@ -98,43 +98,46 @@ pub const Request = struct {
         return proxy.headers(self.handle);
     }
 
-    /// Returns the value of the cookie `name`; null if there is none. The name is case-sensitive
-    /// (RFC 6265, section 5.4).
+    /// Returns the value of the cookie `name`; null if there is no such cookie. The name is
+    /// case-sensitive (RFC 6265, section 5.4).
     pub fn cookie(self: *Request, name: []const u8) ?[]const u8 {
         return proxy.cookie(self.handle, name);
     }
 
     /// Returns the client's address: that of the peer, or the one given by the PROXY protocol or by
-    /// a trusted proxy. It is in the text form of RFC 5952, without zone and port; an IPv4-mapped
+    /// a trusted proxy. It is in the text form of RFC 5952, without zone or port; an IPv4-mapped
     /// IPv6 address is given as IPv4. Empty for a client on a Unix socket.
     pub fn clientAddress(self: *Request) []const u8 {
         return proxy.clientAddress(self.handle);
     }
 
-    /// Returns the port of the peer, which differs for each connection. 0 for a Unix socket, and if
-    /// a trusted proxy names the client.
+    /// Returns the port of the peer, which differs for each connection. 0 for a client on a Unix
+    /// socket, or if a trusted proxy gives the client's address.
     pub fn clientPort(self: *Request) u16 {
         return proxy.clientPort(self.handle);
     }
 
-    /// Returns the server name of the TLS session (SNI), in lower case. Null without TLS at the
-    /// proxy, and if the client sent no name.
+    /// Returns the server name of the TLS session (SNI), in lower case. Null if the proxy does not
+    /// terminate TLS, or if the client sent no name.
     pub fn serverName(self: *Request) ?[]const u8 {
         return proxy.serverName(self.handle);
     }
 
-    /// Returns the protocol negotiated by ALPN, for example `h2`; null if there is none.
+    /// Returns the protocol negotiated by ALPN, for example `h2`; null if no protocol was
+    /// negotiated.
     pub fn alpn(self: *Request) ?[]const u8 {
         return proxy.alpn(self.handle);
     }
 
-    /// Returns the subject of the verified client certificate, or its issuer: a distinguished name
-    /// (RFC 4514), for example `CN=example.com,O=Example`. Null without TLS, or if the client
-    /// presented no certificate.
+    /// Returns the subject of the verified client certificate, a distinguished name (RFC 4514), for
+    /// example `CN=example.com,O=Example`. Null without TLS, or if the client presented no
+    /// certificate.
     pub fn clientCertificateSubject(self: *Request) ?[]const u8 {
         return proxy.clientCertificateSubject(self.handle);
     }
 
+    /// Returns the issuer of the verified client certificate, a distinguished name (RFC 4514). Null
+    /// without a certificate.
     pub fn clientCertificateIssuer(self: *Request) ?[]const u8 {
         return proxy.clientCertificateIssuer(self.handle);
     }
@@ -199,7 +202,7 @@ pub const Request = struct {
         return proxy.edits.setHeaderBy(self.handle, name, question.id);
     }
 
-    /// Adds one line of the field `name`, after any that are there.
+    /// Adds one line of the field `name`, after any existing lines.
     pub fn appendHeader(self: *Request, name: []const u8, value: []const u8) Error!void {
         return proxy.edits.line(.@"append-header", self.handle, name, value);
     }
@@ -219,7 +222,8 @@ pub const Request = struct {
         return proxy.edits.setPathWithQuery(self.handle, value);
     }
 
-    /// Replaces the first `length` bytes of the path; the rest of the path and the query stay.
+    /// Replaces the first `length` bytes of the path; the rest of the path and the query stay
+    /// unchanged.
     ///
     /// The proxy does this for each request, so one cached decision serves every path below a
     /// prefix. The new path begins with `/`; the proxy adds the slash if it is missing.
@@ -230,8 +234,8 @@ pub const Request = struct {
     /// Replaces every line of the field `name` in the final response with one line that has this
     /// value.
     ///
-    /// Edits of the response apply whoever makes it, also to a response that this or a later plugin
-    /// makes.
+    /// Response edits apply to every final response, whether a server, a plugin or the proxy itself
+    /// makes it, but not to interim responses.
     pub fn setResponseHeader(self: *Request, name: []const u8, value: []const u8) Error!void {
         return proxy.edits.line(.@"set-response-header", self.handle, name, value);
     }
@@ -274,14 +278,14 @@ pub const Request = struct {
         proxy.edits.setTimeout(.@"set-tunnel-timeout", self.handle, milliseconds);
     }
 
-    /// Sets how many times the request can be sent in total, 1 to 16. It is sent again only where
-    /// that is safe.
+    /// Sets how many times the request can be sent in total, 1 to 16. The request is sent again
+    /// only if that is safe.
     pub fn setTries(self: *Request, tries: u32) void {
         proxy.edits.setTries(self.handle, tries);
     }
 
     /// Adds a name and a value to the access log record and to the trace, but never to a metric's
-    /// labels. At most 16 tags; a value is cut to 256 bytes.
+    /// labels. A request can have at most 16 tags. A value is truncated to 256 bytes.
     pub fn tag(self: *Request, name: []const u8, value: []const u8) void {
         proxy.edits.tag(self.handle, name, value);
     }

@@ -1,4 +1,4 @@
-//! Reads of a request under test.
+//! Tests of reads of a request.
 
 const std = @import("std");
 const testing = @import("testing.zig");

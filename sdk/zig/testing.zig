@@ -35,7 +35,7 @@ pub const Head = struct {
     client_certificate: ?Certificate = null,
     attempt: u32 = 0,
     body: ?Body = null,
-    /// Salts of the shares that the request is in. It is always in shares of 1,000,000.
+    /// Salts of the shares that the request is in. The request is always in shares of 1,000,000.
     shares: []const []const u8 = &.{},
     /// The regular expressions that match the request: entries as the plugin wrote them.
     matching: []const []const u8 = &.{},
@@ -72,8 +72,8 @@ pub const Body = struct {
     is_complete: bool = true,
 };
 
-/// Configures a plugin in a proxy with these backends, each with one idle server. Tables must be
-/// set before.
+/// Configures a plugin in a proxy with these backends, each with one idle server. Set tables before
+/// this call.
 pub fn configure(comptime Plugin: type, json: []const u8, names: []const []const u8) !Plugin {
     lines = .empty;
     known = .empty;

@@ -1,7 +1,7 @@
-//! Admits clients, or denies them, by their address.
+//! Admits or denies clients by their address.
 //!
-//! Owns the rule that the list with the most specific network wins. Reads nothing, so one cached
-//! decision serves all clients of a list.
+//! Owns the rule that the list with the most specific network wins. Reads no part of the request,
+//! so one cached decision serves all clients of a list.
 
 #[cfg(test)]
 mod tests;
@@ -33,7 +33,7 @@ enum Verdict {
     Deny,
 }
 
-/// The response, or the backend, for clients that are denied.
+/// The response that denied clients get, or the backend that they are sent to.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Denied {

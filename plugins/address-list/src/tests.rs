@@ -1,5 +1,5 @@
-//! Long lists, and configuration errors word for word. The decisions of address-list are tested by
-//! `cases.toml`, which runs against the component.
+//! Tests of long lists, and of the exact wording of configuration errors. The decisions of
+//! address-list are tested by `cases.toml`, which runs against the component.
 
 use pointsman_sdk::testing::{Instance, RequestBuilder};
 use proptest::prelude::*;
@@ -15,7 +15,8 @@ fn is_denied(router: &Instance<AddressList>, address: &str) -> bool {
     matches!(router.route(&request), Ok(Decision::Respond(_)))
 }
 
-/// A thousand networks with two prefix lengths, as in lists of countries.
+/// Looks up addresses in a thousand networks with two prefix lengths, as in a list of a country's
+/// networks.
 #[test]
 fn a_long_list_is_looked_up() {
     let networks: Vec<String> = (0..500_u32)

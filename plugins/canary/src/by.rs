@@ -1,6 +1,6 @@
 //! The part of a request that distinguishes clients.
 //!
-//! Owns its form in the configuration. Used by `lib`.
+//! Owns the way this part is written in the configuration. Used by `lib`.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ pub(crate) enum By {
 }
 
 impl By {
-    /// Returns the name of the part, as questions use it.
+    /// Returns the part in the form that the `over` of questions has.
     pub(crate) fn over(&self) -> String {
         match self {
             Self::Address => "client-address".to_owned(),
@@ -43,7 +43,7 @@ impl By {
 
 impl<'de> Deserialize<'de> for By {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Written by hand, since the errors of a derived enum do not say what to write.
+        // Hand-written, since the error messages of a derived enum do not list the accepted forms.
         deserializer.deserialize_any(ByVisitor)
     }
 }

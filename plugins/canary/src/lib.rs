@@ -1,7 +1,7 @@
-//! Sends a share of the clients to a separate backend, always the same clients.
+//! Sends a share of the clients, always the same ones, to a separate backend.
 //!
 //! Owns the part that distinguishes clients, and the cookie that keeps clients in the share. Reads
-//! the HTTP version if a cookie is to be set, and nothing else, so a few cached decisions serve all
+//! only the HTTP version, and only if a cookie is to be set, so a few cached decisions serve all
 //! clients.
 
 mod by;
@@ -27,7 +27,7 @@ pub struct Config {
     sticky: Option<Sticky>,
 }
 
-/// The cookie that keeps a client in the share once it has been there.
+/// The cookie that keeps a client in the share after the client's first request there.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Sticky {
@@ -59,7 +59,7 @@ impl Router for Canary {
         let share = questions::share(&config.by.over(), &config.salt, per_million)?;
         let sticky = config.sticky.as_ref();
         sticky.map_or(Ok(()), |sticky| sticky.check(&config.salt))?;
-        // A canary of 0 % keeps no client.
+        // At 0 %, the cookie keeps no client in the share.
         let kept = match sticky.filter(|_| per_million > 0) {
             Some(sticky) => sticky.kept(&config.salt)?,
             None => none()?,

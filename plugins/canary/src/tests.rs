@@ -1,5 +1,5 @@
-//! Requests in the share, and configuration errors word for word. The decisions of canary are
-//! tested by `cases.toml`, which runs against the component.
+//! Tests of requests in the share, and of the exact wording of configuration errors. The decisions
+//! of canary are tested by `cases.toml`, which runs against the component.
 
 use pointsman_sdk::testing::{Instance, RequestBuilder, ResponseEdit, response_edits};
 use proptest::prelude::*;
@@ -59,7 +59,7 @@ fn a_share_is_computed_from_the_configured_key() {
         let chosen = route(&router, request().in_share("s"));
         assert_eq!(chosen, (true, None), "{options}");
     }
-    // The request has another salt, or lacks the part that distinguishes clients.
+    // The request is in a share with another salt, or lacks the part that distinguishes clients.
     let router = canary(r#""percent":5,"salt":"s","by":{"cookie":"id"}"#);
     let request = RequestBuilder::get("/").header("cookie", "id=1");
     assert_eq!(route(&router, request.in_share("t")), (false, None));

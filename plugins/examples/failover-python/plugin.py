@@ -22,7 +22,8 @@ class Failover:
         pointsman.backends.require("secondary", config.secondary)
 
     def route(self, request: pointsman.Request) -> pointsman.Decision:
-        # A later attempt means that an earlier one reached no server, although they seemed usable.
+        # A later attempt means that an earlier one reached no server, although the backend seemed
+        # usable.
         if request.attempt == 0 and request.ask(self.primary_usable):
             return self.primary
         request.tag("failover", "true")

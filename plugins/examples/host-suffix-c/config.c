@@ -61,7 +61,7 @@ static void add_suffix(suffixes *list, pm_str text)
     list->items[list->count++].text = text;
 }
 
-/* Reads a text, or a list of texts of which any can match. */
+/* Reads one suffix, or a list of suffixes any of which can match. */
 static void read_suffixes(pm_value *value, suffixes *list)
 {
     pm_kind kind = pm_kind_of(value);
@@ -100,7 +100,7 @@ static bool is_alike(const group *a, const group *b)
            a->label_boundary == b->label_boundary;
 }
 
-/* Orders suffixes by their texts, and equal ones by their rules. */
+/* Orders suffixes alphabetically, and equal ones by their rules. */
 static int compare(const void *a, const void *b)
 {
     const suffix *left = *(suffix *const *)a;
@@ -135,7 +135,7 @@ static void remove_repeated(group *group)
 }
 
 /* Returns the number of a backend. Suffixes with the same backend get the same number, so they
- * share cached decisions. There are few backends. */
+ * share cached decisions. A linear search is enough, since there are few backends. */
 static uint32_t number_of(const group *group, const char *backend)
 {
     for (size_t i = 0; i < group->count; i++) {

@@ -1,5 +1,6 @@
 /*
- * The values in a field line, and their endings. Works on octets, since a value need not be UTF-8.
+ * Splits field lines into values, and compares the ends of values. Works on octets, since a value
+ * need not be UTF-8.
  */
 #include "plugin.h"
 
@@ -55,7 +56,8 @@ bool ends_with(pm_str value, pm_str suffix)
     if (value.len < suffix.len)
         return false;
     const char *end = value.ptr + (value.len - suffix.len);
-    /* Compares from the front, since the names of one site differ there and have the same end. */
+    /* Compares from the front: names of one site have the same end, so a difference is found sooner
+     * at the front. */
     for (size_t i = 0; i < suffix.len; i++) {
         if (to_lower(end[i]) != suffix.ptr[i])
             return false;

@@ -2,13 +2,13 @@
  * Routes by the end of a header field, as HAProxy's ACL `hdr_end(host) -i` does, with a few more
  * options.
  *
- * Rules without options are a question, which the proxy answers by itself: one cached decision
- * serves every value with the same answer. A rule with an option has to read the field, which then
- * becomes part of the decision's key.
+ * Rules without options become a question, which the proxy answers by itself, so one cached
+ * decision serves every value with the same answer. A rule with an option has to read the field,
+ * which then becomes part of the decision's cache key.
  */
 #include "plugin.h"
 
-/* In the order of their rules. The first rule that matches wins. */
+/* Groups in the order of their rules. The first rule that matches wins. */
 static groups all;
 
 pm_cacheability pm_configure(pm_value *config)
@@ -26,7 +26,8 @@ static bool matches(const group *group, const suffix *suffix, pm_str value)
            (!group->label_boundary || starts_label(value, suffix->text));
 }
 
-/* Reports whether a line matches, or one of its values if the field is a list. */
+/* Reports whether a line matches or, if the field is a list, whether one of the line's values
+ * matches. */
 static bool matches_line(const group *group, const suffix *suffix, pm_str line)
 {
     pm_str value;
@@ -39,8 +40,8 @@ static bool matches_line(const group *group, const suffix *suffix, pm_str line)
     return false;
 }
 
-/* Reports whether the rules are on Host and the connection is without HTTP. It has no fields then,
- * but a host: its server name. */
+/* Reports whether the rules compare Host and the connection does not use HTTP. Such a connection
+ * has no fields, but its server name serves as the host. */
 static bool has_no_http(const group *group, pm_request *request)
 {
     return group->is_host && pm_is_none(pm_version(request));

@@ -15,18 +15,20 @@ typedef struct suffix {
 typedef struct group {
     /* In lower case. */
     const char *header;
-    /* `host` is not a list: the proxy refuses a comma in it, and a second line. */
+    /* `host` is not a list: the proxy rejects requests that have a comma in Host or several Host
+     * lines. */
     bool is_host;
-    /* The port is left out of the comparison. */
+    /* Whether the port is left out of the comparison. */
     bool ignore_port;
-    /* A suffix matches only if it starts at a label. */
+    /* Whether a suffix matches only if it starts at a label. */
     bool label_boundary;
     suffix *suffixes;
     size_t count;
     /* The question of a group without options. The answer is the number, from 1, of the first
      * suffix with the same backend. */
     pm_question in_field;
-    /* The same for connections without HTTP; defined for `host` only. */
+    /* The question for connections without HTTP, which have no fields. Defined only if the field is
+     * `host`. */
     pm_question in_connection;
 } group;
 
@@ -45,13 +47,14 @@ groups read_groups(pm_value *config);
 
 /* field.c */
 char to_lower(char octet);
-/* Takes the next value from the front of a line that is a list; false if there is none. */
+/* Removes the next value from the front of `line`, which is a list, and stores it in `value`.
+ * Returns false if there is none. */
 bool next_value(pm_str *line, pm_str *value);
 /* Returns a host without its port: `a` for `a:80`, `[::1]` for `[::1]:80`. */
 pm_str without_port(pm_str host);
 /* Reports whether `value`, in any case, ends with `suffix`, which is in lower case. */
 bool ends_with(pm_str value, pm_str suffix);
-/* Reports whether `suffix`, with which `value` ends, starts at a label of `value`. */
+/* Reports whether `suffix` starts at a label of `value`, which must end with `suffix`. */
 bool starts_label(pm_str value, pm_str suffix);
 
 #endif

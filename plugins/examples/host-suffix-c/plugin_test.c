@@ -1,5 +1,5 @@
 /*
- * Hostile field lines, and configuration errors. The effect of each option is tested by
+ * Tests of hostile field lines and of configuration errors. The effect of each option is tested by
  * ../../host-suffix/cases.toml, which runs against the component.
  */
 #include <stdlib.h>
@@ -12,7 +12,7 @@ static void configure(const char *rules)
     PM_EXPECT(pm_test_configure(pm_format("{\"rules\": %s}", rules)), "cacheable");
 }
 
-/* Returns the decision for one line of the field `name`. */
+/* Returns the decision for a request with one line of the field `name`. */
 static const char *ask(const char *name, const char *value)
 {
     pm_test_request("GET", "/");

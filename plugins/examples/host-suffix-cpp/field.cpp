@@ -78,7 +78,8 @@ bool ends_with(std::string_view value, std::string_view suffix)
     if (value.size() < suffix.size())
         return false;
     std::string_view end = value.substr(value.size() - suffix.size());
-    // Compares from the front, since the names of one site differ there and have the same end.
+    // Compares from the front: names of one site have the same end, so a difference is found sooner
+    // at the front.
     for (std::size_t i = 0; i < suffix.size(); i++) {
         if (to_lower(end[i]) != suffix[i])
             return false;

@@ -1,4 +1,5 @@
-// The values in a field line, and their endings. Works on octets, since a value need not be UTF-8.
+// Splits field lines into values, and compares the ends of values. Works on octets, since a value
+// need not be UTF-8.
 
 #ifndef FIELD_HPP
 #define FIELD_HPP
@@ -16,7 +17,7 @@ std::string to_lower(std::string_view text);
 // Reports whether `name` is a token (RFC 9110, section 5.6.2).
 bool is_name(std::string_view name);
 
-// Iterates over the values of a line that is a list.
+// Iterates over the values of a field line that is a comma-separated list.
 class Values {
 public:
     explicit Values(std::string_view line) : rest_(line) {}
@@ -32,7 +33,7 @@ std::string_view without_port(std::string_view host);
 // Reports whether `value`, in any case, ends with `suffix`, which is in lower case.
 bool ends_with(std::string_view value, std::string_view suffix);
 
-// Reports whether `suffix`, with which `value` ends, starts at a label of `value`.
+// Reports whether `suffix` starts at a label of `value`, which must end with `suffix`.
 bool starts_label(std::string_view value, std::string_view suffix);
 
 } // namespace field

@@ -31,8 +31,8 @@ std::optional<std::string_view> Group::choose(const pointsman::Request &request)
     return way_.has_options() ? read(request) : ask(request);
 }
 
-// Reports whether the rules are on Host and the connection is without HTTP. It has no fields then,
-// but a host: its server name.
+// Reports whether the rules compare Host and the connection does not use HTTP. Such a connection
+// has no fields, but its server name serves as the host.
 bool Group::has_no_http(const pointsman::Request &request) const
 {
     return way_.is_host() && !request.version();
@@ -74,7 +74,8 @@ bool Group::matches(const Suffix &suffix, std::string_view value) const
            (!way_.label_boundary || field::starts_label(value, suffix.text));
 }
 
-// Reports whether a line matches, or one of its values if the field is a list.
+// Reports whether a line matches or, if the field is a list, whether one of the line's values
+// matches.
 bool Group::matches_line(const Suffix &suffix, std::string_view line) const
 {
     if (way_.is_host())

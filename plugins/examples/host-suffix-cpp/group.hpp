@@ -20,7 +20,7 @@ public:
     const Way &way() const { return way_; }
     void add(const Rule &rule);
 
-    // Defines the questions of rules without options. Errors are reported at `rules`.
+    // Defines the questions of rules without options. Errors are reported at the key of `rules`.
     void define(pointsman::Config rules);
 
     // Returns the backend of the first rule that one of the field's values matches.
@@ -39,12 +39,13 @@ private:
     bool matches_line(const Suffix &suffix, std::string_view line) const;
 
     Way way_;
-    // In the order of the rules. If several are equal, only the first is kept, since the entries of
-    // a matcher must differ.
+    // Suffixes in the order of the rules. If several are equal, only the first is kept, since the
+    // entries of a matcher must differ.
     std::vector<Suffix> suffixes_;
     std::unordered_set<std::string> known_;
     pointsman::Matcher<std::string_view> in_field_;
-    // For connections without HTTP, which have no fields; defined for `host` only.
+    // The question for connections without HTTP, which have no fields. Defined only if the field is
+    // `host`.
     pointsman::Matcher<std::string_view> in_connection_;
 };
 

@@ -1,9 +1,9 @@
 // Routes by the end of a header field, as HAProxy's ACL `hdr_end(host) -i` does, with a few more
 // options.
 //
-// Rules without options are a question, which the proxy answers by itself: one cached decision
-// serves every value with the same answer. A rule with an option has to read the field, which then
-// becomes part of the decision's key.
+// Rules without options become a question, which the proxy answers by itself, so one cached
+// decision serves every value with the same answer. A rule with an option has to read the field,
+// which then becomes part of the decision's cache key.
 
 #include <vector>
 
@@ -38,7 +38,7 @@ public:
     }
 
 private:
-    // In the order of their rules. The first rule that matches wins.
+    // Groups in the order of their rules. The first rule that matches wins.
     std::vector<Group> groups_;
 };
 

@@ -1,4 +1,4 @@
-// Hostile field lines, and configuration errors. The effect of each option is tested by
+// Tests of hostile field lines and of configuration errors. The effect of each option is tested by
 // ../../host-suffix/cases.toml, which runs against the component.
 
 #include <cstdlib>
@@ -14,7 +14,7 @@ void configure(const std::string &rules)
     PM_EXPECT(pm_test_configure((R"({"rules": )" + rules + "}").c_str()), "cacheable");
 }
 
-// Returns the decision for one line of the field `name`.
+// Returns the decision for a request with one line of the field `name`.
 const char *ask(const char *name, const char *value)
 {
     pm_test_request("GET", "/");

@@ -1,4 +1,4 @@
-// A rule: the suffixes that a value can end with, and the backend of such requests.
+// A rule: suffixes, and the backend for requests with a value that ends with one of them.
 
 #ifndef RULE_HPP
 #define RULE_HPP
@@ -13,12 +13,13 @@
 struct Way {
     // In lower case.
     std::string header = "host";
-    // The port is left out of the comparison.
+    // Whether the port is left out of the comparison.
     bool ignore_port = false;
-    // A suffix matches only if it starts at a label.
+    // Whether a suffix matches only if it starts at a label.
     bool label_boundary = false;
 
-    // `host` is not a list: the proxy refuses a comma in it, and a second line.
+    // `host` is not a list: the proxy rejects requests that have a comma in Host or several Host
+    // lines.
     bool is_host() const { return header == "host"; }
     bool has_options() const { return ignore_port || label_boundary; }
     bool operator==(const Way &other) const;
@@ -30,7 +31,7 @@ struct Rule {
     explicit Rule(pointsman::Config table);
 
     Way way;
-    // In lower case; none is empty.
+    // The suffixes, in lower case. No suffix is empty.
     std::vector<std::string> suffixes;
     std::string_view backend;
 

@@ -10,7 +10,7 @@ import (
 // host is the field that a rule compares by default.
 const host = "host"
 
-// Config is router.config.
+// Config is the table router.config of the proxy's configuration.
 type Config struct {
 	Rules []Rule `json:"rules"`
 }
@@ -24,14 +24,14 @@ type Rule struct {
 	LabelBoundary bool     `json:"label_boundary" default:"false"`
 }
 
-// Suffixes is one suffix, or several of which any can match.
+// Suffixes is one suffix, or a list of suffixes any of which can match.
 type Suffixes struct {
 	list []string
-	// Whether it was written as a list, for the keys in errors.
+	// Whether the value was written as a list, so that errors name the element.
 	asList bool
 }
 
-// ReadValue reads a text or a list of texts.
+// ReadValue reads a string or a list of strings.
 func (s *Suffixes) ReadValue(value pointsman.Value) error {
 	switch value.Kind() {
 	case pointsman.Text:
@@ -45,7 +45,7 @@ func (s *Suffixes) ReadValue(value pointsman.Value) error {
 	}
 }
 
-// groups checks the rules and joins consecutive ones that a single comparison of a field decides.
+// groups checks the rules, and joins consecutive rules that compare the same field in the same way.
 func (c *Config) groups() ([]group, error) {
 	var groups []group
 	for i := range c.Rules {

@@ -59,7 +59,8 @@ func endsWith(value, suffix string) bool {
 	if len(value) < len(suffix) {
 		return false
 	}
-	// Compares from the front, since the names of one site differ there and have the same end.
+	// Compares from the front: names of one site have the same end, so a difference is found sooner at
+	// the front.
 	tail := value[len(value)-len(suffix):]
 	for i := range len(suffix) {
 		if lowerOctet(tail[i]) != suffix[i] {
@@ -69,7 +70,7 @@ func endsWith(value, suffix string) bool {
 	return true
 }
 
-// startsLabel reports whether suffix, with which value ends, starts at a label of value.
+// startsLabel reports whether suffix starts at a label of value, which must end with suffix.
 func startsLabel(value, suffix string) bool {
 	start := len(value) - len(suffix)
 	return suffix[0] == '.' || start == 0 || value[start-1] == '.'

@@ -1,9 +1,9 @@
 // Routes by the end of a header field, as HAProxy's ACL `hdr_end(host) -i` does, with a few more
 // options.
 //
-// Rules without options are a question, which the proxy answers by itself: one cached decision
-// serves every host with the same answer. A rule with an option has to read the value, which then
-// becomes part of the decision's cache key.
+// Rules without options become a question, which the proxy answers by itself, so one cached
+// decision serves every host with the same answer. A rule with an option has to read the value,
+// which then becomes part of the decision's cache key.
 package main
 
 import pointsman "github.com/pointsman/pointsman/sdk/go"
@@ -48,8 +48,8 @@ type group struct {
 	// The suffixes of all rules in lower case, each once: the first rule with a suffix wins.
 	suffixes []pointsman.Entry[string]
 	known    map[string]bool
-	// The questions of a group without options. connection is for connections without HTTP, which have
-	// a host but no such field; nil for other fields.
+	// The questions of a group without options. connection is the question for connections without
+	// HTTP, which have no fields. It is nil unless the field is Host.
 	field, connection *pointsman.Matcher[string]
 }
 

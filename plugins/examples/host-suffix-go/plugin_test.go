@@ -9,7 +9,7 @@ import (
 )
 
 // The full table of requests is in host-suffix's cases.toml, for `pointsman plugin test`. This test
-// has the main ones, and those that need octets.
+// covers the main ones, and values that are not UTF-8.
 
 func TestTheEndOfAHostDecides(t *testing.T) {
 	const boundary = `"label_boundary":true`

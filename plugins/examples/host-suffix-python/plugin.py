@@ -1,7 +1,7 @@
 """Routes by the end of a header field, as HAProxy's `hdr_end(host) -i` does.
 
-Rules without options are a question, which the proxy answers by itself: one cached decision serves
-every host with the same answer. A rule with an option has to read the field.
+Rules without options become a question, which the proxy answers by itself, so one cached decision
+serves every host with the same answer. A rule with an option has to read the field.
 """
 
 import json
@@ -13,7 +13,7 @@ import pointsman
 from pointsman import questions
 
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-# One value of a list: up to a comma outside of quotes (RFC 9110, section 5.6.1).
+# Matches one value of a list: the octets up to a comma outside of quotes (RFC 9110, section 5.6.1).
 VALUE = re.compile(rb'(?:[^",]|"(?:[^"\\]|\\.)*(?:"|\\?\Z))*', re.DOTALL)
 BLANKS = b" \t\r\n\f"
 
@@ -61,7 +61,7 @@ class Group:
             )
         decision = pointsman.backend(pointsman.backends.require(f"{key}.backend", rule.backend))
         for text in texts:
-            # `lower` of bytes changes only ASCII letters.
+            # `bytes.lower` changes only ASCII letters.
             self.suffixes.setdefault(text.encode().lower().decode(), decision)
 
     def finish(self) -> "Asked | Read":
@@ -118,12 +118,12 @@ class Read:
 
 
 def looks_at(rule: Rule) -> Tuple[str, Tuple[bool, bool]]:
-    """Returns the parts of a request that a rule depends on, and how."""
+    """Returns the field that a rule compares, and the rule's options."""
     return rule.header.lower(), (rule.ignore_port, rule.label_boundary)
 
 
 def at_label(value: bytes, suffix: bytes) -> bool:
-    """Reports whether the suffix, with which the value ends, starts at a label of the value."""
+    """Reports whether the suffix starts at a label of the value, which must end with the suffix."""
     return suffix[:1] == b"." or len(value) == len(suffix) or value[-len(suffix) - 1] == ord(".")
 
 

@@ -1,4 +1,7 @@
-"""`python3 -m unittest`: the functions; the decisions are tested by host-suffix's cases.toml."""
+"""Tests of the plugin's functions: `python3 -m unittest`.
+
+The decisions are tested by host-suffix's cases.toml.
+"""
 
 import sys
 import unittest

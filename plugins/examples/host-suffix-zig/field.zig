@@ -1,4 +1,4 @@
-//! The values in a field line, and their parts. Works on octets, and copies nothing.
+//! Splits field lines into values, and values into parts. Works on octets, and copies nothing.
 
 const std = @import("std");
 
@@ -45,7 +45,7 @@ pub fn withoutPort(value: []const u8) []const u8 {
     return if (again == null) value[0..colon] else value;
 }
 
-/// Reports whether `suffix`, with which `value` ends, starts at a label of `value`.
+/// Reports whether `suffix` starts at a label of `value`, which must end with `suffix`.
 pub fn startsLabel(value: []const u8, suffix: []const u8) bool {
     return suffix[0] == '.' or value.len == suffix.len or value[value.len - suffix.len - 1] == '.';
 }

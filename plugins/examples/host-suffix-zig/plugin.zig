@@ -1,8 +1,8 @@
 //! Routes by the end of a header field, as HAProxy's `hdr_end(host) -i` does.
 //!
-//! Rules without options are a question, which the proxy answers by itself: one cached decision
-//! serves every value with the same answer. A rule with an option has to read the field, which then
-//! becomes part of the decision's key.
+//! Rules without options become a question, which the proxy answers by itself, so one cached
+//! decision serves every value with the same answer. A rule with an option has to read the field,
+//! which then becomes part of the decision's cache key.
 
 const std = @import("std");
 const pointsman = @import("pointsman");
@@ -22,7 +22,7 @@ const RawRule = struct {
     label_boundary: bool = false,
 };
 
-/// One suffix, or several of which any can match.
+/// One suffix, or a list of suffixes any of which can match.
 const Suffixes = struct {
     list: []const []const u8,
     is_list: bool,
@@ -55,8 +55,8 @@ const Way = struct {
         return self.ignore_port or self.label_boundary;
     }
 
-    /// Reports whether the field is Host, which is not a list: the proxy refuses a comma in it, and
-    /// a second line.
+    /// Reports whether the field is Host, which is not a list: the proxy rejects requests that have
+    /// a comma in Host or several Host lines.
     fn isHost(self: Way) bool {
         return std.mem.eql(u8, self.header, "host");
     }
@@ -105,7 +105,8 @@ const Group = struct {
     known: std.StringHashMapUnmanaged(void) = .empty,
     /// The question of rules without options.
     in_field: ?Matcher = null,
-    /// For connections without HTTP, which have no fields; only for `host`.
+    /// The question for connections without HTTP, which have no fields. Defined only if the field
+    /// is `host`.
     in_connection: ?Matcher = null,
 
     const Suffix = pointsman.questions.Entry([]const u8);
@@ -144,8 +145,8 @@ const Group = struct {
         return if (self.hasNoHttp(request)) request.ask(self.in_connection.?) else null;
     }
 
-    /// Reports whether the rules are on Host and the connection is without HTTP. It has no fields
-    /// then, but a host: its server name.
+    /// Reports whether the rules compare Host and the connection does not use HTTP. Such a
+    /// connection has no fields, but its server name serves as the host.
     fn hasNoHttp(self: *const Group, request: *pointsman.Request) bool {
         return self.way.isHost() and request.version() == null;
     }
@@ -159,7 +160,8 @@ const Group = struct {
         return null;
     }
 
-    /// Reports whether a line matches, or one of its values if the field is a list.
+    /// Reports whether a line matches or, if the field is a list, whether one of the line's values
+    /// matches.
     fn matchesLine(self: *const Group, suffix: []const u8, line: []const u8) bool {
         if (self.way.isHost()) return self.matches(suffix, line);
         var values: field.Values = .{ .rest = line };
@@ -176,7 +178,7 @@ const Group = struct {
 };
 
 pub const Plugin = struct {
-    /// In the order of their rules. The first rule that matches wins.
+    /// Groups in the order of their rules. The first rule that matches wins.
     groups: []const Group,
 
     pub const cacheable = true;

@@ -1,4 +1,4 @@
-"""Sends each tenant to the backend that the operator's table names for it."""
+"""Sends each tenant's requests to the backend that the operator's table assigns to the tenant."""
 
 from dataclasses import dataclass
 

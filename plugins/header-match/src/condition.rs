@@ -1,8 +1,10 @@
-//! Conditions as questions: each text that a part is compared with belongs to one question only.
+//! Turns conditions into questions. Each string that a part is compared with belongs to one
+//! question only.
 //!
-//! Owns which conditions share a question. For a part that is one text, a single question finds the
-//! best of all texts, and the other answers follow from it. For a field with several lines, each
-//! text has its own question. Used by `config` and `lib`.
+//! Owns the rules by which conditions share a question. For a part with a single value, one
+//! question finds the best match among all strings, and the other conditions follow from its
+//! answer. For a field, which can have several lines, each string has its own question, and so has
+//! every regular expression. Used by `config` and `lib`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +14,7 @@ use pointsman_sdk::{Error, Request};
 /// Maximum number of questions of a plugin, as in the proxy.
 const MAX_QUESTIONS: usize = 1024;
 
-/// A test of a part.
+/// A condition on one part of a request.
 #[derive(Clone)]
 pub(crate) struct Condition {
     /// The part, as the contract names it.
@@ -26,20 +28,20 @@ pub(crate) struct Condition {
 
 #[derive(Clone)]
 pub(crate) enum Test {
-    /// Matches any of these texts.
+    /// Matches any of these strings.
     Exact(Vec<String>),
     Prefix(String),
     Suffix(String),
     Regex(String),
 }
 
-/// The part that a question is about.
+/// The part that a question is about, and the kind of comparison.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Subject {
     over: String,
     kind: Kind,
     ignore_case: bool,
-    /// The only text of the question, if each text has its own question.
+    /// The question's only string, if each string has its own question.
     text: Option<String>,
 }
 
@@ -54,18 +56,19 @@ enum Kind {
 /// Questions about the parts of a request.
 pub(crate) struct Questions(Vec<(Kind, Matcher<String>)>);
 
-/// A condition, by the question that answers it.
+/// A condition, as the question that answers it and the strings that satisfy it.
 pub(crate) struct Asked {
     question: usize,
-    /// In lower case if case is ignored.
+    /// Strings that satisfy the condition, in lower case if case is ignored.
     texts: Vec<String>,
     negated: bool,
 }
 
-/// Collects conditions until their questions are known.
+/// Collects all conditions before their questions are defined.
 #[derive(Default)]
 pub(crate) struct Builder {
-    /// In the order of their first use, each with its texts and the key of its first use.
+    /// Subjects in the order of their first use, each with its strings and the key of its first
+    /// use.
     subjects: Vec<(Subject, BTreeSet<String>, String)>,
     places: BTreeMap<Subject, usize>,
 }
@@ -74,7 +77,7 @@ impl Builder {
     /// Adds a condition.
     ///
     /// # Errors
-    /// It needs one question more than a plugin can have.
+    /// The condition needs one question more than a plugin can have.
     pub(crate) fn add(&mut self, condition: Condition) -> Result<Asked, Error> {
         let (kind, mut texts) = match condition.test {
             Test::Exact(texts) => (Kind::Exact, texts),

@@ -39,7 +39,7 @@ struct RawRule {
     redirect: Option<RawRedirect>,
 }
 
-/// One method, or several of which any can match.
+/// One method, or a list of methods any of which can match.
 struct Methods(Vec<String>);
 
 /// A condition as it is written in the configuration.
@@ -80,8 +80,8 @@ fn found() -> u16 {
     302
 }
 
-/// A rule, checked: conditions that must all hold. The first ones are about parts in which few
-/// requests differ, the last about parts that differ in each request.
+/// A rule whose options have been checked: conditions that must all hold. Conditions on parts with
+/// few distinct values come first, and conditions on parts that differ in each request come last.
 pub(crate) struct Rule {
     pub(crate) conditions: Vec<Condition>,
     pub(crate) decision: Decision,
@@ -197,7 +197,7 @@ impl RawCondition {
         };
         Ok(Condition {
             over,
-            // A regular expression folds case by itself.
+            // A regular expression ignores case by a flag of its own.
             ignore_case: self.ignore_case && !matches!(test, Test::Regex(_)),
             test,
             negated,
@@ -221,7 +221,7 @@ fn test(key: &str, name: &str, text: String, ignore_case: bool) -> Result<Test, 
     })
 }
 
-/// Returns a regular expression that matches the text literally.
+/// Returns a regular expression that matches the string literally.
 fn escaped(text: &str) -> String {
     let mut expression = String::with_capacity(text.len());
     for character in text.chars() {
@@ -290,8 +290,8 @@ fn check_value(key: &str, value: &str) -> Result<(), Error> {
 
 impl<'de> Deserialize<'de> for Methods {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Written by hand, since the errors of an untagged enum name neither the key nor the
-        // expected type.
+        // Hand-written, since the errors of an untagged enum name neither the key nor the expected
+        // type.
         deserializer.deserialize_any(MethodsVisitor)
     }
 }

@@ -1,7 +1,7 @@
 //! Routes by method, path, fields, cookies and query parameters.
 //!
-//! Owns the order of rules. Reads nothing: a condition is a question, which is asked only if the
-//! conditions before it hold.
+//! Owns the order of rules. Reads no part of the request: each condition is a question, which is
+//! asked only if all earlier conditions hold.
 
 mod condition;
 mod config;

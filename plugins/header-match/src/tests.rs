@@ -1,5 +1,5 @@
-//! The reads, and configuration errors word for word. The decisions of header-match are tested by
-//! `cases.toml`, which runs against the component.
+//! Tests of the reads, and of the exact wording of configuration errors. The decisions of
+//! header-match are tested by `cases.toml`, which runs against the component.
 
 use pointsman_sdk::testing::{Instance, RequestBuilder};
 use proptest::prelude::*;
@@ -13,11 +13,11 @@ fn router(rules: &str) -> Result<Instance<HeaderMatch>, String> {
 #[test]
 fn conditions_share_questions() {
     for (part, expected) in [
-        // A part with a single value needs one question, which finds the best match of all texts.
+        // A part with a single value needs one question, which finds the best match of all strings.
         (r#""path":{"prefix":"/VALUE"}"#, 1),
         (r#""cookie":{"a":{"exact":"VALUE"}}"#, 1),
         (r#""method":"VALUE""#, 1),
-        // For the lines of a field, each text has its own question.
+        // For the lines of a field, each string has its own question.
         (r#""header":{"X-A":{"exact":"VALUE"}}"#, 3),
         (r#""query":{"q":{"regex":"VALUE"}}"#, 3),
     ] {

@@ -1,7 +1,8 @@
 //! Edits the fields of requests and responses, and leaves the decision to the next plugin.
 //!
-//! Owns the order of edits: remove, set, append. Reads only the HTTP version, so that it does not
-//! edit connections without HTTP: one cached decision serves all requests of a version.
+//! Owns the order of edits: remove, set, append. Reads only the HTTP version, to skip connections
+//! without HTTP, so one cached decision serves all requests with the same version and the same
+//! answers.
 
 #[cfg(test)]
 mod tests;
@@ -138,7 +139,7 @@ impl Edits {
     }
 }
 
-/// Defines the matcher of a list, if there is one.
+/// Defines the matcher for a list, if the configuration has the list.
 fn define(
     definition: TextDefinition<'_>,
     list: &str,
@@ -159,7 +160,7 @@ fn define(
     matcher.map(Some)
 }
 
-/// Checks that the host of a request can be this one: it has no port and no trailing dot.
+/// Checks that a request can have this host: it has no port and no trailing dot.
 fn check_host(host: &str) -> Result<(), Error> {
     let allowed = |octet: u8| octet.is_ascii_alphanumeric() || b"-._~[]:%".contains(&octet);
     let is_literal = host.starts_with('[') && host.ends_with(']');
@@ -172,7 +173,7 @@ fn check_host(host: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Checks that the path of a request can begin with this one.
+/// Checks that the path of a request can begin with `path`.
 fn check_path(path: &str) -> Result<(), Error> {
     let allowed = |octet: u8| octet.is_ascii_graphic() && !b"?#".contains(&octet);
     if !path.starts_with('/') {

@@ -1,5 +1,5 @@
-//! The order of edits, and configuration errors word for word. When the edits are made is tested by
-//! `cases.toml`, which runs against the component.
+//! Tests of the order of edits, and of the exact wording of configuration errors. `cases.toml`,
+//! which runs against the component, tests which requests are edited.
 
 use pointsman_sdk::testing::{Edit, Instance, RequestBuilder, ResponseEdit};
 use pointsman_sdk::testing::{edits, response_edits};

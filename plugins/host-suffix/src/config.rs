@@ -34,10 +34,10 @@ fn host() -> String {
     "host".to_owned()
 }
 
-/// One suffix, or several of which any can match.
+/// One suffix, or a list of suffixes any of which can match.
 struct Suffixes {
     list: Vec<String>,
-    /// Whether it was written as a list, for the keys in errors.
+    /// Whether the value was written as a list, so that errors name the element.
     written: Written,
 }
 
@@ -47,12 +47,12 @@ enum Written {
     AsList,
 }
 
-/// A rule, checked.
+/// A rule whose options have been checked.
 #[derive(Clone)]
 pub(crate) struct Rule {
     /// In lower case.
     pub(crate) header: String,
-    /// In lower case; none is empty.
+    /// The suffixes, in lower case. No suffix is empty.
     pub(crate) suffixes: Vec<String>,
     pub(crate) backend: String,
     pub(crate) port: Port,
@@ -125,8 +125,8 @@ impl RawRule {
 
 impl<'de> Deserialize<'de> for Suffixes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Written by hand, since the errors of an untagged enum name neither the key nor the
-        // expected type.
+        // Hand-written, since the errors of an untagged enum name neither the key nor the expected
+        // type.
         deserializer.deserialize_any(SuffixesVisitor)
     }
 }

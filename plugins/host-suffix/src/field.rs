@@ -1,4 +1,4 @@
-//! Rules that no question covers, compared with the lines of a field.
+//! Compares rules that no question covers with the lines of a field.
 //!
 //! Owns the meaning of `ignore_port` and `label_boundary` for any value. Works on octets, since a
 //! value need not be UTF-8. Does not allocate, since this runs for each uncached request. Used by
@@ -8,7 +8,8 @@ use crate::config::{Boundary, Port, Rule};
 
 /// Reports whether one of the values in `lines` ends as `rule` requires.
 pub(crate) fn matches(rule: &Rule, lines: &[Vec<u8>]) -> bool {
-    // Host is not a list: the proxy refuses a comma in it, and a second line, before routing.
+    // Host is not a list: before routing, the proxy rejects requests that have a comma in Host or
+    // several Host lines.
     if rule.header == "host" {
         return lines.iter().any(|line| is_match(rule, line.trim_ascii()));
     }
@@ -81,12 +82,13 @@ fn ends_with(value: &[u8], suffix: &[u8]) -> bool {
     let Some(start) = value.len().checked_sub(suffix.len()) else {
         return false;
     };
-    // Compares from the front, since the names of one site differ there and have the same end.
+    // Compares from the front: names of one site have the same end, so a difference is found sooner
+    // at the front.
     let mut pairs = value.iter().skip(start).zip(suffix);
     pairs.all(|(octet, expected)| octet.to_ascii_lowercase() == *expected)
 }
 
-/// Reports whether `suffix`, with which `value` ends, starts at a label of `value`.
+/// Reports whether `suffix` starts at a label of `value`, which must end with `suffix`.
 fn starts_label(value: &[u8], suffix: &[u8]) -> bool {
     suffix.starts_with(b".")
         || value.len() == suffix.len()

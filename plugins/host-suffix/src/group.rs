@@ -10,35 +10,35 @@ use pointsman_sdk::{Error, Request};
 use crate::config::{Boundary, Port, Rule};
 use crate::field;
 
-/// Consecutive rules on one field.
+/// Consecutive rules that compare the same field.
 pub(crate) enum Group {
-    /// Rules on Host as sent.
+    /// Rules that compare Host as sent.
     Host {
         sent: Suffixes,
         /// The same suffixes for connections without HTTP, whose only name is the server name.
         server_name: Suffixes,
     },
-    /// Rules on Host without its port.
+    /// Rules that compare Host without its port.
     HostWithoutPort {
         host: Suffixes,
-        /// Hosts that end with a dot, which the part `host` lacks.
+        /// Matches hosts that end with a dot, which the part `host` does not show.
         is_dotted: Matcher<()>,
     },
-    /// Rules on another field, without options.
+    /// Rules without options that compare another field.
     Values(Matcher<String>),
     /// All other rules, for which the field is read.
     Lines(Vec<Rule>),
 }
 
-/// The suffixes of a part that is one text.
+/// Questions about the suffixes of a part with a single value.
 pub(crate) struct Suffixes {
-    /// Suffixes that must start at a label, if the part equals the suffix.
+    /// Matches a part that equals a suffix that must start at a label.
     whole: Matcher<Choice>,
-    /// The same suffixes after a dot, and all other suffixes.
+    /// Matches a part that ends with such a suffix after a dot, or with any other suffix.
     end: Matcher<Choice>,
 }
 
-/// A rule's backend, and its position among the rules of both matchers.
+/// A rule's backend, and the rule's index, by which the answers of both matchers are compared.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Choice {
     place: usize,
@@ -106,7 +106,8 @@ impl Group {
         match self {
             Self::Host { sent, server_name } => {
                 let found = sent.choose(request);
-                // With HTTP, the port is part of the comparison, and the part `host` lacks it.
+                // With HTTP, the port is part of the comparison, but the part `host` does not
+                // contain the port.
                 found.or_else(|| match request.version() {
                     Some(_) => None,
                     None => server_name.choose(request),
@@ -130,7 +131,8 @@ impl Suffixes {
         let has_labels = rules.iter().any(|rule| rule.boundary == Boundary::Label);
         let (mut whole, mut end) = (Entries::default(), Entries::default());
         for (index, rule) in rules.iter().enumerate() {
-            // With only one matcher, rules with the same backend share cached decisions.
+            // With only one matcher, indexes need not be compared. With equal indexes, rules with
+            // the same backend share cached decisions.
             let place = if has_labels { index } else { 0 };
             let choice = || Choice {
                 place,
@@ -158,7 +160,7 @@ impl Suffixes {
     }
 }
 
-/// Entries of a matcher, each text once: the first of several equal ones is kept.
+/// Entries of a matcher. If several have the same string, only the first is kept.
 struct Entries<T> {
     known: BTreeSet<String>,
     list: Vec<(String, T)>,

@@ -25,7 +25,7 @@ impl Router for HostSuffix {
         let rules = config.checked()?;
         let alike = rules.chunk_by(group::is_alike);
         let groups: Result<_, Error> = alike.map(Group::define).collect();
-        // The error is at the whole list, since it takes many rules to exceed the limits on
+        // The error names the whole list, since only many rules together exceed the limits on
         // questions and entries.
         let groups = groups.map_err(|error| error.at_key("rules"))?;
         Ok(Self { groups })

@@ -1,6 +1,6 @@
-//! Configuration errors word for word, and a comparison of questions with the rules that they
-//! replace. The decisions of host-suffix are tested by `cases.toml`, which runs against the
-//! component.
+//! Tests of the exact wording of configuration errors, and a comparison of questions with the rules
+//! that they replace. The decisions of host-suffix are tested by `cases.toml`, which runs against
+//! the component.
 
 use pointsman_sdk::Decision;
 use pointsman_sdk::testing::{Instance, RequestBuilder};

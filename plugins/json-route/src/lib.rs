@@ -43,7 +43,8 @@ impl Router for JsonRoute {
 
     fn configure(config: Config) -> Result<Self, Error> {
         let over = format!("body-json:{}", config.member);
-        // Never asked. It checks the pointer, which nothing else would do without backends.
+        // This question is never asked. Its definition checks the pointer, which would otherwise
+        // not be checked if `backends` is empty.
         questions::value(&over).map_err(|error| error.at_key("member"))?;
         for (value, name) in &config.backends {
             backends::require(format_args!("backends.{value}"), name)?;
@@ -70,7 +71,7 @@ impl Router for JsonRoute {
     }
 }
 
-/// Reports whether the proxy has waited for the body, and it is still incomplete.
+/// Reports whether the proxy has waited for the body, and the body is still incomplete.
 fn is_incomplete(request: &Request) -> bool {
     !request.body_is_complete() && request.body_prefix().is_some()
 }

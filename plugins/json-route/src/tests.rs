@@ -1,5 +1,5 @@
-//! Configuration errors word for word. The decisions of json-route are tested by `cases.toml`,
-//! which runs against the component.
+//! Tests of the exact wording of configuration errors. The decisions of json-route are tested by
+//! `cases.toml`, which runs against the component.
 
 use pointsman_sdk::testing::{Instance, RequestBuilder};
 

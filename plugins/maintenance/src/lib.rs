@@ -1,7 +1,7 @@
 //! Responds with a maintenance page, except to those who work on the site.
 //!
-//! Owns which clients get through, and the page. Reads nothing, and asks only the questions that
-//! its configuration needs.
+//! Owns the page, and the choice of clients that get through. Reads no part of the request, and
+//! asks only the questions that its configuration needs.
 
 #[cfg(test)]
 mod tests;
@@ -134,7 +134,7 @@ impl Config {
         }
         let mut response = Response::new(self.status)
             .header("content-type", self.content_type.as_str())
-            // The response must not be shown again once the site is back.
+            // No cache may serve the page once the site is back.
             .header("cache-control", "no-store")
             .body(self.body.as_str());
         if let Some(seconds) = self.retry_after {

@@ -1,5 +1,5 @@
-//! The page, and configuration errors word for word. Which clients get through is tested by
-//! `cases.toml`, which runs against the component.
+//! Tests of the page, and of the exact wording of configuration errors. Which clients get through
+//! is tested by `cases.toml`, which runs against the component.
 
 use pointsman_sdk::testing::{Instance, RequestBuilder};
 use proptest::prelude::*;
@@ -111,7 +111,7 @@ fn a_bad_configuration_is_refused_at_its_key() {
 }
 
 proptest! {
-    /// A client gets the page, whatever it sends except the secret.
+    /// A client that does not send the secret gets the page, whatever else it sends.
     #[test]
     fn any_octets_get_the_page(value in proptest::collection::vec(any::<u8>(), 0..20)) {
         let router = router(r#""bypass":{"cookie":"a","value":"a-longer-secret-than-that"}"#).unwrap();

@@ -1,7 +1,7 @@
 //! Routes by the start of the path: the longest prefix that matches wins.
 //!
-//! Owns the choice of the prefix and the new path. Reads nothing, so one cached decision serves
-//! every path below a prefix.
+//! Owns the choice of the prefix and the new path. Reads no part of the request, so one cached
+//! decision serves every path below a prefix.
 
 #[cfg(test)]
 mod tests;
@@ -98,8 +98,8 @@ impl Router for PathPrefix {
 
     fn route(&self, request: &Request) -> Result<Decision, Error> {
         let answers = [request.ask(&self.text), request.ask(&self.segments)];
-        // If both are equally long, `max_by_key` returns the last one: whole segments, which are
-        // narrower.
+        // If both prefixes are equally long, `max_by_key` returns the last one: the prefix in whole
+        // segments, which matches fewer paths.
         let longest = answers.into_iter().flatten().max_by_key(|rule| rule.length);
         let Some(rule) = longest else {
             return Ok(Decision::Next);

@@ -1,5 +1,5 @@
-//! The backends and the targets of requests, natively, and configuration errors word for word.
-//! `cases.toml` runs against the component.
+//! Native tests of the backends and targets of requests, and of the exact wording of configuration
+//! errors. `cases.toml` runs against the component.
 
 use pointsman_sdk::NoConfig;
 use pointsman_sdk::testing::{Edit, Instance, RequestBuilder, edits};
@@ -21,7 +21,7 @@ fn route(rules: &str, target: &str) -> (String, String) {
         [Edit::ReplacePathPrefix(length, text)] => {
             let rest = usize::try_from(*length).unwrap();
             let target = format!("{text}{}", &target[rest..]);
-            // As in the proxy: a path begins with a slash.
+            // As in the proxy, a path begins with a slash.
             let slash = if target.starts_with('/') { "" } else { "/" };
             format!("{slash}{target}")
         }
@@ -39,7 +39,7 @@ fn check(rules: &str, cases: &[(&str, &str, &str)]) {
 
 #[test]
 fn whole_segments_are_replaced_as_in_the_gateway_api() {
-    // The table for ReplacePrefixMatch.
+    // The Gateway API's table of examples for ReplacePrefixMatch.
     for prefix in ["/foo", "/foo/"] {
         for (rewrite, bar, foo, slash) in [
             ("/xyz", "/xyz/bar", "/xyz", "/xyz/"),

@@ -31,10 +31,10 @@ fn found() -> u16 {
 #[derive(Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Matching {
-    /// The request's path begins with its segments.
+    /// The request's path begins with the segments of this path.
     #[default]
     Prefix,
-    /// The request's path equals it.
+    /// The request's path equals this path.
     Exact,
 }
 
@@ -55,9 +55,9 @@ impl Scheme {
     }
 }
 
-/// The options, checked.
+/// The options, after they have been checked.
 pub(crate) struct Checked {
-    /// In lower case, without duplicates.
+    /// Hosts in lower case, without duplicates.
     pub(crate) hosts: Option<BTreeSet<String>>,
     pub(crate) paths: Option<BTreeMap<String, String>>,
     pub(crate) matching: Matching,

@@ -21,9 +21,9 @@ pub struct Redirect {
 /// The replacement for a path or for its prefix.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Replacement {
-    /// Number of bytes of the path that are replaced; none for the whole path.
+    /// Number of bytes that are replaced at the start of the path; none for the whole path.
     length: Option<usize>,
-    /// The text that replaces them.
+    /// The string that replaces them.
     text: String,
 }
 
@@ -97,7 +97,7 @@ impl Redirect {
             None => path.to_owned(),
         };
         let origin = origin.unwrap_or_default();
-        // A replacement with a query keeps it; the client's parameters follow.
+        // If the replacement has a query, the client's parameters are appended to it.
         let location = match query.strip_prefix('?') {
             Some(parameters) if path.contains('?') => format!("{path}&{parameters}"),
             _ => format!("{path}{query}"),

@@ -1,5 +1,5 @@
-//! Locations, and configuration errors word for word. Other decisions of redirect are tested by
-//! `cases.toml`, which runs against the component.
+//! Tests of locations, and of the exact wording of configuration errors. Other decisions of
+//! redirect are tested by `cases.toml`, which runs against the component.
 
 use pointsman_sdk::testing::{Instance, RequestBuilder};
 

@@ -30,8 +30,8 @@ impl Router for TableRoute {
     type Config = Config;
 
     fn configure(config: Config) -> Result<Self, Error> {
-        // Never asked. Its error can only be about the key, while an error of the lookup can be
-        // about the table or the key.
+        // This question is never asked. An error of its definition can only be about the key, while
+        // an error of the lookup can be about the table or the key.
         questions::value(&config.key).map_err(|error| error.at_key("key"))?;
         let backend = questions::look_up(&config.table, &config.key);
         let otherwise = match config.otherwise {
@@ -52,7 +52,8 @@ impl Router for TableRoute {
     }
 
     fn route(&self, request: &Request) -> Result<Decision, Error> {
-        // A name that is not UTF-8 is not the name of a backend. The proxy reports that as a fault.
+        // A value that is not UTF-8 cannot be the name of a backend. The proxy reports the unknown
+        // backend as a fault.
         let name = request.ask(&self.backend);
         let name = name.map(|name| String::from_utf8_lossy(&name).into_owned());
         Ok(name.map_or_else(|| self.otherwise.clone(), Decision::Backend))

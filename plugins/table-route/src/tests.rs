@@ -1,5 +1,5 @@
-//! A table that changes, and configuration errors word for word. Other decisions of table-route are
-//! tested by `cases.toml`, which runs against the component.
+//! Tests of a table that changes, and of the exact wording of configuration errors. Other decisions
+//! of table-route are tested by `cases.toml`, which runs against the component.
 
 use pointsman_sdk::testing::{Instance, Proxy, RequestBuilder};
 

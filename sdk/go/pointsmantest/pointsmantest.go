@@ -41,9 +41,9 @@ func Configure(config string, backends ...string) (*Instance, error) {
 	return Proxy{Backends: backends}.Configure(config)
 }
 
-// Configure configures the plugin with config, which is JSON. Its error is the text that the proxy
-// would show, for example `rules[0].suffix: message`. It configures the plugin twice, as a proxy
-// with several instances does, and fails if they define different questions.
+// Configure configures the plugin with config, which is JSON. Its error is the message that the
+// proxy would show, for example `rules[0].suffix: message`. It configures the plugin twice, as a
+// proxy with several instances does, and fails if they define different questions.
 func (p Proxy) Configure(config string) (*Instance, error) {
 	instance, err := p.configure(config)
 	if err != nil {
@@ -79,8 +79,8 @@ func (p Proxy) configure(config string) (*Instance, error) {
 	return instance, err
 }
 
-// Route returns the plugin's decision on a request. A panic of the plugin is returned as an error,
-// and so is a question that it did not define.
+// Route returns the plugin's decision on a request. A panic of the plugin is returned as an error.
+// So is asking a question that the plugin did not define.
 func (i *Instance) Route(request *Request) (decision pointsman.Decision, err error) {
 	memory := &request.memory
 	memory.Edits, memory.ResponseEdits, memory.Options = nil, nil, nil

@@ -10,12 +10,12 @@ import (
 )
 
 // A Request is a request in memory: by default an HTTP/1.1 request from 127.0.0.1, without TLS,
-// field lines and body.
+// field lines or body.
 type Request struct {
 	memory proxy.Memory
 }
 
-// A Certificate is a client's certificate. Empty fields are absent.
+// A Certificate is a client's certificate. An empty field means that there is no value.
 type Certificate struct {
 	Subject, Issuer string
 	Names           []string
@@ -77,7 +77,8 @@ func (r *Request) Client(address string, port uint16) *Request {
 	return r
 }
 
-// TLS makes it a request over TLS, with the scheme https. An empty string is absent.
+// TLS makes this a request over TLS, with the scheme https. An empty string means that there is no
+// value.
 func (r *Request) TLS(serverName, alpn string) *Request {
 	r.memory.ServerName, r.memory.ALPN, r.memory.Scheme = serverName, alpn, "https"
 	return r

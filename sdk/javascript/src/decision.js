@@ -50,8 +50,8 @@ export const Decision = Object.freeze({
   },
 });
 
-// Returns the pairs of an object, or of an iterable that has them in order: [["set-cookie", "a"],
-// ["set-cookie", "b"]].
+// Returns the pairs of an object, or of an iterable that contains pairs in order: [["set-cookie",
+// "a"], ["set-cookie", "b"]].
 export function pairs(given) {
   if (typeof given !== "object" || given === null) {
     throw new TypeError(`expected an object or a list of pairs, not ${kindOf(given)}`);

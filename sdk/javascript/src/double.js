@@ -1,4 +1,5 @@
-// The double of the proxy in native tests. `testing.js` replaces it with a proxy in memory.
+// The module `#proxy` in native tests. `testing.js` sets the proxy in memory that answers its
+// calls.
 
 let proxy;
 let lines = [];

@@ -39,7 +39,7 @@ export class EditError extends Error {
   }
 }
 
-// Calls a function of the contract. If it throws, `make` makes an error of its text.
+// Calls a function of the contract. If it throws, `make` converts the message to an error.
 export function attempt(call, make) {
   try {
     return call();

@@ -1,6 +1,7 @@
-// Octets and texts. Field values are octets, and clients send any: the functions here that read
-// them accept any octets, and never throw. QuickJS has neither TextDecoder nor TextEncoder, and a
-// loop over octets takes it ten times as long as a built-in function.
+// Conversions between octets and strings. Clients can send any octets as field values, so the
+// functions that read field values accept any octets, and never throw. QuickJS has neither
+// TextDecoder nor TextEncoder, and a loop over octets takes ten times as long there as a built-in
+// function.
 
 const NOT_ASCII = /[^\0-\x7f]/;
 
@@ -38,20 +39,20 @@ export function fromUtf8(latin1) {
   }
 }
 
-// Encodes a text as UTF-8, in the form of toLatin1. An unpaired surrogate becomes U+FFFD.
+// Encodes a string as UTF-8, in the form of toLatin1. An unpaired surrogate becomes U+FFFD.
 export function toUtf8(text) {
   return NOT_ASCII.test(text) ? unescape(encodeURIComponent(text.toWellFormed())) : text;
 }
 
-// Encodes a text as UTF-8; octets stay as they are. Anything else is an error here, since it would
-// trap on its way to the proxy.
+// Encodes a string as UTF-8; octets stay as they are. Anything else is an error here, since it
+// would trap on its way to the proxy.
 export function toOctets(value) {
   if (typeof value === "string") return fromLatin1(toUtf8(value));
   if (value instanceof Uint8Array) return value;
   throw new TypeError(`expected a string or a Uint8Array, not ${kindOf(value)}`);
 }
 
-// Removes surrounding blanks. trim alone would not do, since it treats two more octets as blanks.
+// Removes surrounding blanks. trim would also remove two octets that are not blanks in HTTP.
 export function trimBlanks(latin1) {
   if (latin1.trim().length === latin1.length) return latin1;
   const rest = latin1.trimStart();

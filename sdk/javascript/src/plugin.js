@@ -17,7 +17,8 @@ export function definePlugin(definition) {
   let state;
   let configured = false;
   const plugin = {
-    // The contract's function returns a result, as `route` does: a thrown value is its error.
+    // This function of the contract returns a result, as `route` does: a thrown value becomes its
+    // error.
     configure(json) {
       try {
         state = defining(() => configure(parse(json, config)));

@@ -12,7 +12,7 @@ const MILLION = 1_000_000;
 // Set while a plugin is being configured. A definition at any other time would trap.
 let isDefining = false;
 
-// Runs `configure`, which can define questions meanwhile.
+// Runs `configure`, which can define questions.
 export function defining(configure) {
   isDefining = true;
   try {
@@ -37,7 +37,7 @@ class Matcher extends Question {
   }
 
   answer(head) {
-    // No entry has the number 0.
+    // No entry has the number 0, so 0 finds no value.
     return this.#values[head.ask(this.number) ?? 0];
   }
 }
@@ -98,7 +98,8 @@ function uncased(define) {
 function matcher(defineMatcher, over, entries, key) {
   const part = partOf(over);
   const values = [undefined];
-  // Decisions are equal if their contents are. Other values are compared as the keys of a Map.
+  // Decisions are equal if their contents are. Other values are compared as a Map compares its
+  // keys.
   const [decisions, others] = [new Map(), new Map()];
   const numbered = pairs(entries).map(([entry, value]) => {
     const isDecision = value instanceof Answer;

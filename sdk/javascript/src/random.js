@@ -4,7 +4,7 @@
 let seed = 0;
 
 Math.random = () => {
-  // Reading the clocks each time also tells the proxy that the decision depends on more than the
+  // Each read of the clocks also shows the proxy that the decision depends on more than the
   // request, and must not be cached.
   const now = Math.trunc(performance.now() * 1e6) ^ Date.now();
   seed = (seed + 0x9e3779b9) ^ now;

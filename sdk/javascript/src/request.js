@@ -1,5 +1,5 @@
-// The request whose route is being decided. Each read crosses the sandbox, but the method, host,
-// path and target only once. In the sandbox, an option without a value is null.
+// The request whose route is being decided. Each read crosses the sandbox boundary, but the method,
+// host, path and target cross it only once. In the sandbox, an option without a value is null.
 
 import { EditError, attempt } from "./errors.js";
 import { unsigned, whole } from "./numbers.js";

@@ -89,7 +89,7 @@ test("errors start with the key", () => {
     [{ rules: [[]] }, "rules[0]: expected a table, found a list"],
     [{ rules: {} }, "rules: expected a list, found a table"],
     [[], "expected a table, found a list"],
-    // The first error, in the order of writing, is reported.
+    // Only the first error, in the order in which the keys are written, is reported.
     [{ rules: [{ suffix: "a", sufix: "b", port: 0 }] }, "rules[0].sufix: unknown key"],
     [{ rules: [], rule: [] }, "rule: unknown key"],
     [{ rules: [], constructor: 1 }, "constructor: unknown key"],

@@ -1,4 +1,4 @@
-// Questions, as plugins define and ask them.
+// Tests of questions, as plugins define and ask them.
 
 import assert from "node:assert/strict";
 import test from "node:test";

@@ -4,8 +4,7 @@
 import { fromUtf8, toUtf8, trimBlanks } from "../src/octets.js";
 import { NumberText, parseJson } from "./json.js";
 
-// Returns a function that reads every line or member of a part; undefined if the text names no
-// part.
+// Returns a function that reads every line or member of a part; undefined if `over` names no part.
 export function readerOf(over) {
   const colon = over.indexOf(":");
   if (colon < 0) return PLAIN.get(over);
@@ -45,7 +44,7 @@ export function pathOf(target) {
   return target.split("?", 1)[0];
 }
 
-// Returns a host in lower case, without port and trailing dot.
+// Returns a host in lower case, without port or trailing dot.
 export function host(authority) {
   return authority
     .replace(/:[0-9]*$/, "")
@@ -88,7 +87,8 @@ export function members(line) {
   return found.map(trimBlanks);
 }
 
-// Returns a string, number or boolean of a body that is complete and has no content coding.
+// Returns the string, number or boolean that the pointer finds in a body that is complete and has
+// no content coding.
 function bodyJson(pointer) {
   if (!/^(?:\/(?:[^~]|~[01])*)?$/s.test(pointer)) return undefined;
   const tokens = pointer.split("/").slice(1).map(unescaped);

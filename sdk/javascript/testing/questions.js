@@ -26,8 +26,8 @@ export class Questions {
     this.#tables = new Map(Object.entries(tables));
   }
 
-  // Returns the question with this number. It is a trap if there is none, or if it is of the other
-  // kind.
+  // Returns the question with this number. It is a trap if there is no such question, or if the
+  // question is of the other kind.
   find(number, isValue) {
     const question = this.#defined[number];
     if (question === undefined) throw new Trap(`question ${number} was not defined`);
@@ -124,8 +124,8 @@ export class Questions {
     return this.#defined.push({ shown, answer, isValue }) - 1;
   }
 
-  // If there are several values, the best match wins: the one with the highest rank, or the first
-  // entry of several.
+  // If there are several values, the best match wins: the entry with the highest rank, or the first
+  // of several with the same rank.
   #best(kind, over, entries, fold, rankOf, normal = fold) {
     const read = reader(over);
     const ranks = ranked(entries, normal, rankOf);

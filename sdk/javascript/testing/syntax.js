@@ -1,4 +1,4 @@
-// The proxy's checks of an edit.
+// Copies of the proxy's checks of an edit.
 
 import { toLatin1 } from "../src/octets.js";
 import { refusal } from "./questions.js";
@@ -62,7 +62,7 @@ export function target(text) {
   throw refusal(`${JSON.stringify(text)} is not a target in origin form`);
 }
 
-// Checks the text that replaces the start of a path.
+// Checks the string that replaces the start of a path.
 export function pathPrefix(text) {
   if (/^[!-~]*$/.test(text) && !/[?#]/.test(text)) return text;
   throw refusal(`${JSON.stringify(text)} is not a part of a path`);

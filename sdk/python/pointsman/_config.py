@@ -1,7 +1,8 @@
 """Deserialization of a plugin's configuration, which the proxy passes as JSON, into a dataclass.
 
 Owns the form of errors, ``rules[0].suffix: message``: the proxy takes the text before the first
-``: `` as the path of a key, and points at that key in its file. Runs once for each instance.
+``: `` as the path of a key, and points at that key in its configuration file. Runs once for each
+instance.
 """
 
 import dataclasses
@@ -38,8 +39,7 @@ class ConfigError(Exception):
 
     @property
     def entry(self) -> Optional[int]:
-        """Returns the index, from 0, of the matcher's entry that caused the error of its
-        definition.
+        """Returns the index, from 0, of the entry that made the definition of a matcher fail.
 
         None if no single entry is at fault.
         """

@@ -6,7 +6,7 @@ whose functions do nothing until a test replaces them with a double.
 
 import typing
 
-# The bindings refer to it, and Python has it only from 3.11.
+# The bindings refer to `typing.Self`, which Python has only from 3.11 on.
 if not hasattr(typing, "Self"):
     typing.Self = typing.Any  # type: ignore[misc,assignment]
 
@@ -33,7 +33,8 @@ _MAX_U32 = 2**32 - 1
 def text(value: str) -> str:
     """Returns the value after checking that it can cross into the proxy.
 
-    Anything but text, and an unpaired surrogate, would trap at the boundary without a message.
+    A value that is not a string, or that contains an unpaired surrogate, would trap at the boundary
+    without a message.
     """
     if not isinstance(value, str):
         raise TypeError(f"not a text: {value!r}")

@@ -1,7 +1,7 @@
 """The glue between a router and the contract.
 
-Exceptions end here: each is written to the proxy's log with its traceback, and becomes the
-contract's error. The instance continues to work, since an exception leaves Python's own state
+No exception leaves this module: each is written to the proxy's log with its traceback, and becomes
+the contract's error. The instance continues to work, since an exception leaves Python's own state
 intact.
 """
 
@@ -13,17 +13,17 @@ from pointsman._config import ConfigError, parse
 from pointsman._request import Request
 
 _DECISIONS = frozenset(get_args(_contract.Decision))
-# An endless recursion has a thousand frames, all alike.
+# A traceback is cut here, since an endless recursion has a thousand frames, all alike.
 _MAX_FRAMES = 30
 
 
 def plugin(router: Type[Any], config: Optional[Type[Any]] = None) -> Type[Any]:
     """Makes the class that a component exports: ``Plugin = plugin(MyRouter, MyConfig)``.
 
-    ``router`` is called with its configuration, an instance of the dataclass ``config``; without an
-    argument if there is none. Define questions there. Its attribute ``cacheable`` says whether a
-    decision depends only on the configuration, on what was read of the request and on the answers
-    to questions. The default is False.
+    ``router`` is called with its configuration, an instance of the dataclass ``config``, or without
+    an argument if ``config`` is None. Define questions in its constructor. The router's attribute
+    ``cacheable`` says whether a decision depends only on the configuration, on the parts of the
+    request that were read and on the answers to questions. The default is False.
     """
     # The contract has one plugin per instance, for the lifetime of the instance.
     route = None

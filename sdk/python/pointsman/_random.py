@@ -1,8 +1,9 @@
 """Random numbers in the sandbox.
 
 A plugin's modules run when the component is built, so the generator of the module ``random`` would
-continue from the same state in every instance. The proxy would not see that a decision depends on
-more than the request. Here each number comes from the proxy, which sees it.
+continue from the same state in every instance. The proxy could not detect that a decision depends
+on more than the request. Here each number comes from the proxy, which therefore does not cache the
+decision.
 """
 
 import random

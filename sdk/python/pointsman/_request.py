@@ -1,7 +1,7 @@
 """The request whose route is being decided.
 
-Each read crosses the sandbox, and becomes part of the key under which the decision is cached. The
-method, host, path and target cross only once.
+Each read crosses the sandbox boundary, and becomes part of the key under which the decision is
+cached. The method, host, path and target cross only once.
 """
 
 from datetime import timedelta
@@ -26,8 +26,8 @@ class EditError(Exception):
 class Request:
     """A request head, read lazily. It can be used until ``route`` returns.
 
-    Field values are octets, which need not be UTF-8. Reads show the request as it was admitted,
-    without edits. Edits and options take effect only if ``route`` does not respond by itself;
+    Field values are octets, which need not be UTF-8. Reads show the request as the proxy admitted
+    it, without edits. Edits and options take effect only if ``route`` does not respond by itself;
     response edits and tags always do.
     """
 
@@ -47,7 +47,7 @@ class Request:
         return question._ask(self._head)
 
     def ask_str(self, question: ValueQuestion) -> Optional[str]:
-        """Like ``ask``, but returns text; None also if the answer is not UTF-8."""
+        """Like ``ask``, but returns text; also None if the answer is not UTF-8."""
         _number(question)
         return _text(self.ask(question))
 
@@ -82,13 +82,13 @@ class Request:
         """Returns the authority as sent: the host, with the port if there is one.
 
         The scheme's default port is left out if the authority comes from an absolute target or from
-        ``:authority``. Empty without HTTP, and if the client sent no authority (HTTP/1.0).
+        ``:authority``. Empty without HTTP, or if the client sent no authority (HTTP/1.0).
         """
         return self._head.authority()
 
     @property
     def host(self) -> str:
-        """Returns the host of ``authority``, in lower case, without port and trailing dot.
+        """Returns the host of ``authority``, in lower case, without port or trailing dot.
 
         Without HTTP (``mode = "tcp"``), returns the server name of the TLS ``ClientHello``.
         """
@@ -125,7 +125,8 @@ class Request:
         return query if mark else None
 
     def query_parameter(self, name: str) -> Optional[bytes]:
-        """Returns the first value of the query parameter ``name``; None if there is none.
+        """Returns the first value of the query parameter ``name``; None if there is no such
+        parameter.
 
         ``%XX`` is decoded once, and ``+`` is read as a space.
         """
@@ -140,7 +141,7 @@ class Request:
         return lines[0] if lines else None
 
     def header_str(self, name: str) -> Optional[str]:
-        """Like ``header``, but returns text; None also if the value is not UTF-8."""
+        """Like ``header``, but returns text; also None if the value is not UTF-8."""
         return _text(self.header(name))
 
     def header_lines(self, name: str) -> List[bytes]:
@@ -152,7 +153,7 @@ class Request:
         return self._head.headers()
 
     def cookie(self, name: str) -> Optional[bytes]:
-        """Returns the value of the cookie ``name``; None if there is none.
+        """Returns the value of the cookie ``name``; None if there is no such cookie.
 
         The name is case-sensitive (RFC 6265, section 5.4).
         """
@@ -163,7 +164,7 @@ class Request:
         """Returns the client's address: that of the peer, or the one given by the PROXY protocol or
         by a trusted proxy.
 
-        It is in the text form of RFC 5952, without zone and port; an IPv4-mapped IPv6 address is
+        It is in the text form of RFC 5952, without zone or port; an IPv4-mapped IPv6 address is
         given as IPv4. Empty for a client on a Unix socket.
         """
         return self._head.client_address()
@@ -172,7 +173,7 @@ class Request:
     def client_port(self) -> int:
         """Returns the port of the peer, which differs for each connection.
 
-        0 for a Unix socket, and if a trusted proxy names the client.
+        0 for a client on a Unix socket, or if a trusted proxy gives the client's address.
         """
         return self._head.client_port()
 
@@ -180,13 +181,15 @@ class Request:
     def server_name(self) -> Optional[str]:
         """Returns the server name of the TLS session (SNI), in lower case.
 
-        None without TLS at the proxy, and if the client sent no name.
+        None if the proxy does not terminate TLS, or if the client sent no name.
         """
         return self._head.server_name()
 
     @property
     def alpn(self) -> Optional[str]:
-        """Returns the protocol negotiated by ALPN, for example ``h2``; None if there is none."""
+        """Returns the protocol negotiated by ALPN, for example ``h2``; None if no protocol was
+        negotiated.
+        """
         return self._head.alpn()
 
     @property
@@ -273,7 +276,7 @@ class Request:
         _edit(self._head.set_header_by, _contract.text(name), _number(question))
 
     def append_header(self, name: str, value: Union[str, bytes]) -> None:
-        """Adds one line of the field ``name``, after any that are there."""
+        """Adds one line of the field ``name``, after any existing lines."""
         _edit(self._head.append_header, _contract.text(name), _contract.octets(value))
 
     def remove_header(self, name: str) -> None:
@@ -289,7 +292,8 @@ class Request:
         _edit(self._head.set_path_with_query, _contract.text(value))
 
     def replace_path_prefix(self, length: int, replacement: str) -> None:
-        """Replaces the first ``length`` bytes of the path; the rest of the path and the query stay.
+        """Replaces the first ``length`` bytes of the path; the rest of the path and the query stay
+        unchanged.
 
         The proxy does this for each request, so one cached decision serves every path below a
         prefix. The new path begins with ``/``; the proxy adds the slash if it is missing.
@@ -301,7 +305,8 @@ class Request:
         """Replaces every line of the field ``name`` in the final response with one line that has
         this value.
 
-        Edits of the response apply whoever makes it.
+        Response edits apply to every final response, whether a server, a plugin or the proxy itself
+        makes it, but not to interim responses.
         """
         _edit(self._head.set_response_header, _contract.text(name), _contract.octets(value))
 
@@ -357,7 +362,7 @@ class Request:
     def set_tries(self, tries: int) -> None:
         """Sets how many times the request can be sent in total, 1 to 16.
 
-        It is sent again only where that is safe.
+        The request is sent again only if that is safe.
         """
         self._head.set_tries(_contract.number(tries, "the number of tries", 1, _MAX_TRIES))
 
@@ -365,7 +370,7 @@ class Request:
         """Adds a name and a value to the access log record and to the trace, but never to a
         metric's labels.
 
-        At most 16 tags; a value is cut to 256 bytes.
+        A request can have at most 16 tags. A value is truncated to 256 bytes.
         """
         self._head.tag(_contract.text(name), _contract.text(value))
 

@@ -1,8 +1,8 @@
 """The state of the proxy's backends.
 
-Calling any of these functions in ``route`` makes the decision uncacheable; asking the question
-``questions.usable`` does not. While a plugin is being configured, every server counts as usable and
-idle.
+Calling any of these functions in ``route`` makes the decision uncacheable. To find out whether a
+backend is usable, ask ``questions.usable`` instead. While a plugin is being configured, every
+server counts as usable and idle.
 """
 
 import json

@@ -13,7 +13,9 @@ def write(level: Level, message: str) -> None:
 
 
 def text(message: str) -> str:
-    """Returns the message in a form that can cross: unpaired surrogates are shown as escapes."""
+    """Returns the message in a form that can cross into the proxy: unpaired surrogates are shown as
+    escapes.
+    """
     return message.encode("utf-8", "backslashreplace").decode()
 
 

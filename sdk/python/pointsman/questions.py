@@ -5,8 +5,8 @@ Define them in the router's constructor, and ask them in ``route``::
     self.backends = questions.suffix("host", {"io.test.tld": "node", ".cdn.test": "cdn"})
     name = request.ask(self.backends)  # "node", "cdn" or None
 
-The proxy keeps decisions under the answers, so one cached decision serves every request with the
-same answers, however many hosts, paths or sessions there are.
+The proxy uses the answers as the key of its decision cache, so one cached decision serves every
+request with the same answers, however many hosts, paths or sessions there are.
 
 ``over`` names the part of the request that a question is about: ``method``, ``scheme``,
 ``authority``, ``host``, ``path``, ``path-with-query``, ``query:NAME``, ``header:NAME`` (each line),
@@ -45,7 +45,7 @@ class Question(Generic[A]):
 
     def __init__(self, number: int) -> None:
         self.number = number
-        """Its number in the contract."""
+        """The question's number in the contract."""
 
     def _ask(self, head: "_contract.request.RequestHead") -> A:
         raise NotImplementedError
@@ -68,11 +68,11 @@ class _Fact(Question[bool]):
 
 
 class Share(_Fact):
-    """The question whether the request is in a share."""
+    """The question of whether the request is in a share."""
 
 
 class Usable(_Fact):
-    """The question whether a backend has a usable server."""
+    """The question of whether a backend has a usable server."""
 
 
 class ValueQuestion(Question[Optional[bytes]]):
@@ -87,11 +87,11 @@ class ValueQuestion(Question[Optional[bytes]]):
 
 
 class LookUp(ValueQuestion):
-    """The question for a value of an operator's table."""
+    """The question for a value from an operator's table."""
 
 
 class Value(ValueQuestion):
-    """The question for a part of the request."""
+    """The question for the value of a part of the request."""
 
 
 def exact(
@@ -159,13 +159,13 @@ def regex(over: str, entries: Entries[T], *, key: str = "") -> Matcher[T]:
 
 
 def share(over: str, *, salt: str, per_million: int, key: str = "") -> Share:
-    """Defines the question whether the request is in a share of ``per_million`` requests out of
+    """Defines the question of whether the request is in a share of ``per_million`` requests out of
     1,000,000.
 
     The answer depends only on the part and the salt. A request in a share is also in every larger
     share with the same salt. A request in which the part is absent or empty is in no share.
-    ``over`` can also be ``random``: a number drawn once per request, so shares with equal salts
-    agree.
+    ``over`` can also be ``random``: a number drawn once per request, so shares with the same salt
+    and size give the same answer.
     """
     _contract.number(per_million, "per_million", most=MILLION)
     define = _contract.questions.define_share
@@ -175,7 +175,7 @@ def share(over: str, *, salt: str, per_million: int, key: str = "") -> Share:
 def look_up(table: str, over: str, *, key: str = "") -> LookUp:
     """Defines a lookup of the part in the operator's table ``table``.
 
-    The answer is the value that the table has for it.
+    The answer is the table's value for the part.
     """
     define = _contract.questions.define_look_up
     return LookUp(_define(key, define, _contract.text(table), _contract.text(over)))
@@ -191,9 +191,9 @@ def value(over: str, *, key: str = "") -> Value:
 
 
 def usable(backend: str, *, key: str = "") -> Usable:
-    """Defines the question whether a backend has a usable server.
+    """Defines the question of whether a backend has a usable server.
 
-    It is answered again at each attempt.
+    The question is answered again at each attempt.
     """
     return Usable(_define(key, _contract.questions.define_usable, _contract.text(backend)))
 

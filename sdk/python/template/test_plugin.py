@@ -1,4 +1,4 @@
-"""`python3 -m unittest`: the plugin's functions, without a proxy."""
+"""Tests of the plugin's functions without a proxy: `python3 -m unittest`."""
 
 import sys
 import unittest

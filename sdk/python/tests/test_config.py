@@ -1,4 +1,4 @@
-"""`python3 -m unittest discover tests`, in the SDK's folder."""
+"""Run the SDK's tests with `python3 -m unittest discover tests` in the SDK's folder."""
 
 import pathlib
 import sys

@@ -1,4 +1,4 @@
-"""The handling of a router's decisions and exceptions."""
+"""Tests of the handling of a router's decisions and exceptions."""
 
 import pathlib
 import sys

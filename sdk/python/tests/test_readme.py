@@ -1,4 +1,4 @@
-"""The README's plugin, and its test."""
+"""Runs the README's plugin, and its test."""
 
 import pathlib
 import re

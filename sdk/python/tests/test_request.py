@@ -1,4 +1,4 @@
-"""Reads, edits and options of a request."""
+"""Tests of reads, edits and options of a request."""
 
 import pathlib
 import random

@@ -1,9 +1,9 @@
 //! The state of the proxy's backends.
 //!
-//! A call in `route` makes that decision uncacheable. Where a yes or a no is enough, ask
-//! [`questions::usable`](crate::questions::usable) instead. A call in `configure` does not affect
-//! caching; there, every server counts as usable and idle. In tests, the data come from the
-//! `testing` instance.
+//! Calling any of these functions in `route` makes the decision uncacheable. To find out whether a
+//! backend is usable, ask [`questions::usable`](crate::questions::usable) instead. A call in
+//! `configure` does not affect caching. While `configure` runs, every server counts as usable and
+//! idle. In tests, the data come from the `testing` instance.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -63,7 +63,7 @@ pub fn servers(name: &str) -> Option<Vec<Server>> {
     return crate::testing::backend_servers(name);
 }
 
-/// Returns whether the proxy's configuration has the backend `name`.
+/// Reports whether the proxy's configuration has the backend `name`.
 pub fn exists(name: &str) -> bool {
     state(name).is_some()
 }

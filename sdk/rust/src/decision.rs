@@ -14,7 +14,7 @@ pub enum Decision {
     /// No backend: the proxy sends this response.
     Respond(Response),
     /// No decision by this plugin: the next plugin of the frontend's router decides, with the edits
-    /// and options so far. After the last plugin, the request goes to the frontend's
+    /// and options made so far. After the last plugin, the request goes to the frontend's
     /// `default_backend`.
     Next,
 }
@@ -33,7 +33,7 @@ pub struct ServerChoice {
 /// Fallback if the chosen server is not usable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Otherwise {
-    /// Another server of the backend takes the request.
+    /// Another server of the backend receives the request.
     AnotherServer,
     /// The router is called again, with [`Request::attempt`](crate::Request::attempt) increased by
     /// one.
@@ -47,7 +47,7 @@ impl Decision {
         Self::Backend(name.into())
     }
 
-    /// Sends the request to the server `server` of the backend `backend`.
+    /// Sends the request to one server of a backend.
     pub fn server(
         backend: impl Into<String>,
         server: impl Into<String>,

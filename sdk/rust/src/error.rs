@@ -8,8 +8,8 @@ use std::fmt::{self, Display, Write as _};
 
 /// The reason why a plugin refuses its configuration or cannot route a request.
 ///
-/// Any standard error converts to this type with `?`; its causes become part of the text. Like
-/// other types with such a conversion, it does not implement `std::error::Error` itself.
+/// Any standard error converts to this type with `?`; its causes become part of the message. Like
+/// other types with such a conversion, this type does not implement `std::error::Error` itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
     key: Option<String>,
@@ -26,7 +26,7 @@ impl Error {
     }
 
     /// Creates an error about the key at `path` in the plugin's configuration, written as in
-    /// `rules[0].suffix`. The proxy points at that key in its file.
+    /// `rules[0].suffix`. The proxy points at that key in its configuration file.
     pub fn at(path: impl Display, message: impl Display) -> Self {
         Self {
             key: Some(path.to_string()),
@@ -46,8 +46,8 @@ impl Error {
         }
     }
 
-    /// Returns the index, from 0, of the matcher's entry that caused the error of its definition;
-    /// none if no single entry is at fault.
+    /// Returns the index, from 0, of the entry that made the definition of a matcher fail; none if
+    /// no single entry is at fault.
     ///
     /// Use it for the key of a list whose elements became the entries: `rules[2].prefix`.
     pub fn entry(&self) -> Option<usize> {

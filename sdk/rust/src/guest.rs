@@ -59,13 +59,13 @@ mod platform {
 use platform::wasi::clocks::wall_clock;
 use platform::wasi::random::random;
 
-/// The place where an instance keeps its router, from `configure` on.
+/// The cell in which an instance keeps its router, from `configure` on.
 pub type Cell<R> = OnceCell<R>;
 
 /// Configures the router of this instance.
 ///
 /// # Errors
-/// The type of the configuration or the router refuses the configuration, or `configure` was called
+/// The configuration type or the router refuses the configuration, or `configure` was called
 /// before.
 pub fn configure<R: Router>(cell: &Cell<R>, config: &str) -> Result<Cacheability, String> {
     panic::set_hook(Box::new(|panic| {

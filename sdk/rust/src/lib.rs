@@ -1,9 +1,9 @@
 //! Write routing plugins for Pointsman in Rust.
 //!
-//! A plugin is a type that implements [`Router`] and is passed to [`export!`]. The router is made
-//! once, from its table in the proxy's configuration. The proxy then calls it for a [`Decision`] on
-//! each request that no cached decision covers. The router reads what it needs through [`Request`],
-//! and nothing else crosses into its sandbox.
+//! A plugin is a type that implements [`Router`] and is passed to [`export!`]. Each instance makes
+//! its router once, from the plugin's table in the proxy's configuration. The proxy then calls the
+//! router for a [`Decision`] on each request that no cached decision covers. The router reads what
+//! it needs through [`Request`], and nothing else of a request crosses into its sandbox.
 //!
 //! ```
 //! use pointsman_sdk::questions::{self, Matcher};
@@ -49,8 +49,8 @@
 //! The crate is a `cdylib`, for the plugin, and an `rlib`, for its tests:
 //! `crate-type = ["cdylib", "rlib"]`. Built for `wasm32-wasip2`, it is a component that the proxy
 //! loads as it is. Built for `wasm32-unknown-unknown`, it is a core module that the proxy encodes
-//! as a component when it loads it. `pointsman plugin build` does either. Tests run natively,
-//! without the proxy or a sandbox: see `testing`.
+//! as a component when it loads the module. `pointsman plugin build` supports both targets. Tests
+//! run natively, without the proxy or a sandbox: see `testing`.
 //!
 //! On `wasm32-unknown-unknown`, the standard library lacks output and a clock: `println!` writes
 //! nowhere, and `SystemTime::now` panics. Use [`clock`], [`random`] and [`log`] there.
@@ -130,7 +130,8 @@ pub trait Router: Sized + 'static {
     /// The plugin's table in the proxy's configuration, `config` of its router's entry.
     ///
     /// Keys that the type does not read are errors, as are values that it refuses. The proxy shows
-    /// each error at its key in the file. Use [`NoConfig`] for a plugin without a configuration.
+    /// each error at its key in the configuration file. Use [`NoConfig`] for a plugin without a
+    /// configuration.
     type Config: DeserializeOwned;
 
     /// Makes the router from its configuration, once for each instance.
@@ -153,18 +154,19 @@ pub trait Router: Sized + 'static {
     /// Decides where a request goes.
     ///
     /// # Errors
-    /// An error counts as a fault of the plugin, as a trap does, and the plugin's `on_fault`
-    /// decides. A request without a match is not an error: return [`Decision::Next`].
+    /// An error counts as a fault of the plugin, as a trap does, and `on_fault` says where the
+    /// request goes. A request without a match is not an error: return [`Decision::Next`].
     fn route(&self, request: &Request) -> Result<Decision, Error>;
 }
 
 /// Whether the proxy may reuse a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cacheability {
-    /// A decision depends only on the configuration, on what was read of the request and on the
-    /// answers to questions.
+    /// A decision depends only on the configuration, on the parts of the request that were read and
+    /// on the answers to questions.
     Cacheable,
-    /// A decision depends on more than that, such as earlier requests. Each request gets a new one.
+    /// A decision depends on more than that, such as earlier requests. Each request gets a new
+    /// decision.
     Uncacheable,
 }
 

@@ -1,8 +1,8 @@
 //! The plugin's lines in the proxy's log.
 //!
 //! Owns the macros [`trace!`](crate::trace), [`debug!`](crate::debug), [`info!`](crate::info),
-//! [`warn!`](crate::warn) and [`error!`](crate::error), which accept what `format!` accepts.
-//! Filters nothing: the proxy's `[log]` does.
+//! [`warn!`](crate::warn) and [`error!`](crate::error), which accept what `format!` accepts. The
+//! table `[log]` of the proxy's configuration filters the lines.
 
 /// The severity of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,9 +1,9 @@
 //! Questions about a request that the proxy answers by itself.
 //!
 //! A plugin defines them in `configure`, keeps them in its router, and asks them in `route` with
-//! [`Request::ask`](crate::Request::ask). The proxy answers natively and keeps decisions under the
-//! answers, so one cached decision serves every request with the same answers. A definition outside
-//! of `configure` traps.
+//! [`Request::ask`](crate::Request::ask). The proxy answers natively and uses the answers as the
+//! key of its decision cache, so one cached decision serves every request with the same answers. A
+//! definition outside of `configure` traps.
 //!
 //! ```
 //! # use pointsman_sdk::testing::{Instance, RequestBuilder};
@@ -60,7 +60,7 @@ use crate::Error;
 use crate::head::Head;
 use crate::matching::{Case, Kind};
 
-/// Calls a definition of the proxy, or of its double under test.
+/// Calls a function that defines a question, in the proxy or, under test, in its double.
 macro_rules! define {
     ($function:ident($($argument:expr),*)) => {{
         #[cfg(target_family = "wasm")]
@@ -123,12 +123,13 @@ pub fn regex(over: &str) -> Definition<'_> {
     }
 }
 
-/// Defines the question whether the request is in a share of `per_million` requests out of
+/// Defines the question of whether the request is in a share of `per_million` requests out of
 /// 1,000,000.
 ///
 /// The answer depends only on the part and the salt. A request in a share is also in every larger
 /// share with the same salt. A request in which the part is absent or empty is in no share. `over`
-/// can also be `random`: a number drawn once per request, so shares with equal salts agree.
+/// can also be `random`: a number drawn once per request, so shares with the same salt and size
+/// give the same answer.
 ///
 /// # Errors
 /// There is no such part, or `per_million` is above 1,000,000.
@@ -137,8 +138,8 @@ pub fn share(over: &str, salt: &str, per_million: u32) -> Result<Share, Error> {
     Ok(Share { number })
 }
 
-/// Defines a lookup of the part in the operator's table `table`. The answer is the value that the
-/// table has for it.
+/// Defines a lookup of the part in the operator's table `table`. The answer is the table's value
+/// for the part.
 ///
 /// # Errors
 /// There is no such table or part.
@@ -161,8 +162,8 @@ pub fn value(over: &str) -> Result<Value, Error> {
     Ok(Value { number })
 }
 
-/// Defines the question whether a backend has a usable server. It is answered again at each
-/// attempt.
+/// Defines the question of whether a backend has a usable server. The question is answered again at
+/// each attempt.
 ///
 /// # Errors
 /// There is no such backend.
@@ -179,7 +180,7 @@ pub struct Definition<'a> {
     over: &'a str,
 }
 
-/// A matcher of texts that is being defined. [`entries`](Self::entries) completes it.
+/// A matcher of strings that is being defined. [`entries`](Self::entries) completes it.
 #[derive(Clone, Copy, Debug)]
 #[must_use = "`entries` defines the question"]
 pub struct TextDefinition<'a> {
@@ -189,14 +190,14 @@ pub struct TextDefinition<'a> {
 }
 
 impl Definition<'_> {
-    /// Defines the matcher: the texts to match, each with its answer.
+    /// Defines the matcher by its entries, each with its answer.
     ///
     /// Entries with equal answers share cached decisions. Without entries, no question is defined,
     /// and the matcher never matches.
     ///
     /// # Errors
     /// An entry is invalid or repeats another, the part is unknown, or there are too many entries
-    /// or questions. The text names the entry.
+    /// or questions. The message names the entry.
     pub fn entries<T: Eq + Hash>(
         self,
         entries: impl IntoIterator<Item = (impl Into<String>, T)>,
@@ -222,14 +223,14 @@ impl<'a> TextDefinition<'a> {
         }
     }
 
-    /// Defines the matcher: the texts to match, each with its answer.
+    /// Defines the matcher by its entries, each with its answer.
     ///
     /// Entries with equal answers share cached decisions. Without entries, no question is defined,
     /// and the matcher never matches.
     ///
     /// # Errors
     /// An entry repeats another, the part is unknown, or there are too many entries or questions.
-    /// The text names the entry.
+    /// The message names the entry.
     pub fn entries<T: Eq + Hash>(
         self,
         entries: impl IntoIterator<Item = (impl Into<String>, T)>,
@@ -238,10 +239,10 @@ impl<'a> TextDefinition<'a> {
     }
 }
 
-/// The question which entry matches a part. The answer is the value given with the entry.
+/// The question of which entry matches a part. The answer is the value given with the entry.
 #[derive(Clone, Debug)]
 pub struct Matcher<T> {
-    /// None without entries.
+    /// None if there are no entries.
     number: Option<u32>,
     /// Values by the numbers that the proxy answers with, which start at 1.
     values: Vec<T>,
@@ -288,7 +289,7 @@ impl<T: Eq + Hash> Matcher<T> {
 
 /// Numbers the distinct values from 1, in the order of their first use.
 fn numbers<T: Eq + Hash>(values: &[T]) -> Vec<u32> {
-    // The hasher is not seeded: random numbers taken in `configure` would make the plugin
+    // The hasher is not seeded: random numbers used in `configure` would make the plugin
     // uncacheable.
     let mut known: HashMap<&T, u32, BuildHasherDefault<DefaultHasher>> = HashMap::default();
     let mut numbers = Vec::with_capacity(values.len());
@@ -299,7 +300,7 @@ fn numbers<T: Eq + Hash>(values: &[T]) -> Vec<u32> {
     numbers
 }
 
-/// The question whether a request is in a share of all requests.
+/// The question of whether a request is in a share of all requests.
 #[derive(Clone, Debug)]
 pub struct Share {
     number: u32,
@@ -317,13 +318,13 @@ pub struct Value {
     number: u32,
 }
 
-/// The question whether a backend has a usable server.
+/// The question of whether a backend has a usable server.
 #[derive(Clone, Debug)]
 pub struct Usable {
     number: u32,
 }
 
-/// A question that can be asked by [`Request::ask`](crate::Request::ask).
+/// A question that can be asked with [`Request::ask`](crate::Request::ask).
 pub trait Question: sealed::Question {}
 
 /// A question whose answer is a value: [`LookUp`] or [`Value`].

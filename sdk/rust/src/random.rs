@@ -1,8 +1,8 @@
-//! Random numbers, suitable for secrets. A decision that takes one is not cached. If `configure`
-//! takes one, none of the plugin's decisions is cached.
+//! Random numbers, suitable for secrets. A decision that uses one is not cached. If `configure`
+//! uses one, none of the plugin's decisions is cached.
 //!
-//! `wasm32-unknown-unknown` has no source of random numbers, so crates that need one do not build
-//! for it.
+//! `wasm32-unknown-unknown` has no source of random numbers, so crates that need random numbers do
+//! not build for that target.
 
 /// Returns a uniformly distributed random number.
 pub fn number() -> u64 {

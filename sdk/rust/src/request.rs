@@ -1,7 +1,7 @@
 //! The request whose route is being decided, as plugins see it.
 //!
 //! Owns the typed reads, edits and options. The head itself is in the proxy or, under test, in
-//! memory. The method, host, target and path cross the sandbox only once.
+//! memory. The method, host, target and path cross the sandbox boundary only once.
 
 use std::cell::OnceCell;
 use std::net::IpAddr;
@@ -15,7 +15,7 @@ use crate::questions::{Answer, Question, ValueQuestion};
 /// A request head, read lazily: only the parts that the plugin reads cross into the sandbox.
 ///
 /// Every read becomes part of the key under which the decision is cached. Read only what you need.
-/// Where a yes, a no or one of a few answers is enough, [`ask`](Self::ask) a question instead.
+/// If yes, no or one of a few values is enough, [`ask`](Self::ask) a question instead.
 ///
 /// Field values are octets, which need not be UTF-8 (RFC 9110, section 5.5). Reads show the request
 /// without edits. Edits and options take effect only if the decision is a backend, a server, the
@@ -75,12 +75,12 @@ impl Request {
 
     /// Returns the authority as sent: the host, with the port if there is one. The scheme's default
     /// port is left out if the authority comes from an absolute target or from `:authority`. Empty
-    /// without HTTP, and if the client sent no authority (HTTP/1.0).
+    /// without HTTP, or if the client sent no authority (HTTP/1.0).
     pub fn authority(&self) -> Vec<u8> {
         self.head.authority()
     }
 
-    /// Returns the host of [`authority`](Self::authority), in lower case, without port and trailing
+    /// Returns the host of [`authority`](Self::authority), in lower case, without port or trailing
     /// dot. Without HTTP (`mode = "tcp"`), returns the server name of the TLS `ClientHello`.
     pub fn host(&self) -> &str {
         self.host.get_or_init(|| self.head.host())
@@ -107,8 +107,8 @@ impl Request {
             .map(|(_, query)| query)
     }
 
-    /// Returns the first value of the query parameter `name`; none if there is none. `%XX` is
-    /// decoded once, and `+` is read as a space.
+    /// Returns the first value of the query parameter `name`; none if there is no such parameter.
+    /// `%XX` is decoded once, and `+` is read as a space.
     pub fn query_parameter(&self, name: &str) -> Option<Vec<u8>> {
         self.head.query_parameter(name)
     }
@@ -119,7 +119,7 @@ impl Request {
         self.header_lines(name).into_iter().next()
     }
 
-    /// Like [`header`](Self::header), but returns text; none also if the value is not UTF-8.
+    /// Like [`header`](Self::header), but returns text; also none if the value is not UTF-8.
     pub fn header_str(&self, name: &str) -> Option<String> {
         self.header(name)
             .and_then(|value| String::from_utf8(value).ok())
@@ -135,14 +135,14 @@ impl Request {
         self.head.headers()
     }
 
-    /// Returns the value of the cookie `name`; none if there is none. The name is case-sensitive
-    /// (RFC 6265, section 5.4).
+    /// Returns the value of the cookie `name`; none if there is no such cookie. The name is
+    /// case-sensitive (RFC 6265, section 5.4).
     pub fn cookie(&self, name: &str) -> Option<Vec<u8>> {
         self.head.cookie(name)
     }
 
     /// Returns the client's address: that of the peer, or the one given by the PROXY protocol or by
-    /// a trusted proxy. It is in the text form of RFC 5952, without zone and port; an IPv4-mapped
+    /// a trusted proxy. It is in the text form of RFC 5952, without zone or port; an IPv4-mapped
     /// IPv6 address is given as IPv4. Empty for a client on a Unix socket.
     pub fn client_address(&self) -> String {
         self.head.client_address()
@@ -154,19 +154,20 @@ impl Request {
         Some(address.to_canonical())
     }
 
-    /// Returns the port of the peer, which differs for each connection. 0 for a Unix socket, and if
-    /// a trusted proxy names the client.
+    /// Returns the port of the peer, which differs for each connection. 0 for a client on a Unix
+    /// socket, or if a trusted proxy gives the client's address.
     pub fn client_port(&self) -> u16 {
         self.head.client_port()
     }
 
-    /// Returns the server name of the TLS session (SNI), in lower case. None without TLS at the
-    /// proxy, and if the client sent no name.
+    /// Returns the server name of the TLS session (SNI), in lower case. None if the proxy does not
+    /// terminate TLS, or if the client sent no name.
     pub fn server_name(&self) -> Option<String> {
         self.head.server_name()
     }
 
-    /// Returns the protocol negotiated by ALPN, for example `h2`; none if there is none.
+    /// Returns the protocol negotiated by ALPN, for example `h2`; none if no protocol was
+    /// negotiated.
     pub fn alpn(&self) -> Option<String> {
         self.head.alpn()
     }
@@ -219,7 +220,7 @@ impl Request {
         self.head.body_prefix()
     }
 
-    /// Returns whether [`body_prefix`](Self::body_prefix) is the whole body.
+    /// Reports whether [`body_prefix`](Self::body_prefix) is the whole body.
     pub fn body_is_complete(&self) -> bool {
         self.head.body_is_complete()
     }
@@ -248,7 +249,7 @@ impl Request {
         edited.map_err(Error::new)
     }
 
-    /// Adds one line of the field `name`, after any that are there.
+    /// Adds one line of the field `name`, after any existing lines.
     ///
     /// # Errors
     /// Same as [`set_header`](Self::set_header).
@@ -277,13 +278,14 @@ impl Request {
     ///
     /// # Errors
     /// HTTP does not allow the target, or it is too long. A client can cause this error if the new
-    /// target is built from the old one: then return a response instead of propagating the error
-    /// with `?`.
+    /// target is built from the old one: in that case, return a response instead of propagating the
+    /// error with `?`.
     pub fn set_path_with_query(&self, value: &str) -> Result<(), Error> {
         self.head.set_path_with_query(value).map_err(Error::new)
     }
 
-    /// Replaces the first `length` bytes of the path; the rest of the path and the query stay.
+    /// Replaces the first `length` bytes of the path; the rest of the path and the query stay
+    /// unchanged.
     ///
     /// The proxy does this for each request, so one cached decision serves every path below a
     /// prefix. The new path begins with `/`; the proxy adds the slash if it is missing.
@@ -297,7 +299,8 @@ impl Request {
     }
 }
 
-/// Edits of the head of the final response, whoever makes the response.
+/// Edits of the head of the final response, whether a server, a plugin or the proxy itself makes
+/// it.
 impl Request {
     /// Replaces every line of the field `name` in the final response with one line that has this
     /// value.
@@ -364,14 +367,14 @@ impl Request {
         self.head.set_tunnel_timeout(milliseconds(timeout));
     }
 
-    /// Sets how many times the request can be sent in total, 1 to 16. It is sent again only where
-    /// that is safe.
+    /// Sets how many times the request can be sent in total, 1 to 16. The request is sent again
+    /// only if that is safe.
     pub fn set_tries(&self, tries: u32) {
         self.head.set_tries(tries);
     }
 
     /// Adds a name and a value to the access log record and to the trace, but never to a metric's
-    /// labels. At most 16 tags; a value is cut to 256 bytes.
+    /// labels. A request can have at most 16 tags. A value is truncated to 256 bytes.
     pub fn tag(&self, name: &str, value: &str) {
         self.head.tag(name, value);
     }
@@ -382,7 +385,7 @@ impl Request {
     }
 }
 
-/// Converts to whole milliseconds, rounded up, since 0 has a meaning of its own.
+/// Converts to whole milliseconds, rounded up, since a timeout of 0 has a special meaning.
 fn milliseconds(timeout: Duration) -> u32 {
     let rounded = timeout.as_nanos().div_ceil(1_000_000);
     u32::try_from(rounded).unwrap_or(u32::MAX)

@@ -14,15 +14,15 @@ const RESERVED: [&str; 10] = [
     "upgrade",
 ];
 
-/// Returns whether `name` is a token (RFC 9110, section 5.6.2), and so can be a method or the name
+/// Reports whether `name` is a token (RFC 9110, section 5.6.2), and so can be a method or the name
 /// of a field or cookie.
 pub fn is_token(name: &str) -> bool {
     let part = |octet: u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet);
     !name.is_empty() && name.bytes().all(part)
 }
 
-/// Returns whether only the proxy may set the field `name`, in any case. An edit of such a field
-/// fails, and a plugin's response with one is a fault.
+/// Returns whether only the proxy may set the field `name`, whose case does not matter. An edit of
+/// such a field fails, and a plugin's response that contains one is a fault.
 pub fn is_reserved(name: &str) -> bool {
     let begins = name.get(.."sec-websocket-".len());
     let mut reserved = RESERVED.iter();

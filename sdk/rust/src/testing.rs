@@ -1,4 +1,4 @@
-//! Tests of a plugin without the proxy: native, in memory, with the same glue.
+//! Tests of a plugin without the proxy: native, in memory, with the same glue code.
 //!
 //! Owns the doubles of a request and of the proxy. Exists only outside the sandbox. Questions are
 //! answered as in the proxy, except shares: the test puts requests into a share
@@ -241,7 +241,7 @@ impl Proxy {
     /// Configures a router with `config`, which is JSON.
     ///
     /// # Errors
-    /// The text that the proxy would show: `rules[0].suffix: message`.
+    /// The message that the proxy would show: `rules[0].suffix: message`.
     pub fn configure<R: Router>(self, config: &str) -> Result<Instance<R>, String> {
         let proxy = Rc::new(self.0);
         CURRENT.set(Rc::clone(&proxy));
@@ -270,7 +270,7 @@ impl<R: Router> Instance<R> {
     /// Configures a router with `config`, which is JSON, in a [`Proxy`] with these backends.
     ///
     /// # Errors
-    /// The text that the proxy would show: `rules[0].suffix: message`.
+    /// The message that the proxy would show: `rules[0].suffix: message`.
     pub fn configure(config: &str, backends: &[&str]) -> Result<Self, String> {
         Proxy::new(backends).configure(config)
     }

@@ -25,8 +25,8 @@ pub const Plugin = struct {
         };
     }
 
-    /// Called for each request that no cached decision covers. Without an answer, the next plugin
-    /// decides; after the last plugin, the request goes to `default_backend`.
+    /// Called for each request that no cached decision covers. If the question has no answer, the
+    /// next plugin decides; after the last plugin, the request goes to `default_backend`.
     pub fn route(self: *const Plugin, request: *pointsman.Request) !pointsman.Decision {
         const backend = request.ask(self.backends) orelse return .next;
         return pointsman.backend(backend);

@@ -1,4 +1,4 @@
-//! The backend that receives a request, by attempt and health.
+//! Tests of which backend receives a request, by attempt and health.
 
 use pointsman_sdk::backends::State;
 use pointsman_sdk::testing::{Instance, RequestBuilder, options};

@@ -13,7 +13,7 @@ export const config = {
   }),
 };
 
-// One suffix, or several of which any can match.
+// Reads one suffix, or a list of suffixes any of which can match.
 function suffixes(value, path) {
   if (typeof value === "string") return [suffix(value, path)];
   if (!Array.isArray(value)) throw expected("a text or a list of texts", value, path);

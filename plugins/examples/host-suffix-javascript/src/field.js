@@ -1,13 +1,13 @@
 // Field lines and their parts. Strings here have one character per octet, since a value need not be
-// UTF-8. All work is done by the engine's built-in functions, in time linear in what a client has
-// sent.
+// UTF-8. All work is done by the engine's built-in functions, in time linear in the size of what a
+// client has sent.
 
 import { toOctets, toLatin1, trimBlanks } from "pointsman-sdk";
 
 export { trimBlanks as trimmed };
 
-// A value between commas. A comma inside a quoted string does not separate values (RFC 9110,
-// section 5.6.1). A quoted string that is not closed extends to the end of the line.
+// Matches one value between commas. A comma inside a quoted string does not separate values (RFC
+// 9110, section 5.6.1). A quoted string that is not closed extends to the end of the line.
 const VALUE = /(?:[^",]+|"(?:[^"\\]+|\\[^]?)*(?:"|$))+/g;
 
 export function values(line) {
@@ -15,7 +15,8 @@ export function values(line) {
   return found.map(trimBlanks);
 }
 
-// Converts a text of the configuration to the form in which lines are compared with it.
+// Converts a string of the configuration to one character per octet, so that lines can be compared
+// with it.
 export function octetsOf(text) {
   return toLatin1(toOctets(text));
 }
@@ -36,7 +37,7 @@ export function withoutPort(value) {
   return colon >= 0 && value.lastIndexOf(":") === colon ? value.slice(0, colon) : value;
 }
 
-// Reports whether the suffix, with which `value` ends, starts at a label of `value`.
+// Reports whether the suffix starts at a label of `value`, which must end with the suffix.
 export function startsLabel(value, suffix) {
   const start = value.length - suffix.length;
   return start === 0 || value[start - 1] === "." || suffix.startsWith(".");

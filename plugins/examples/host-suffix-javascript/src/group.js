@@ -27,7 +27,7 @@ function looksAlike(one, other) {
   return ["header", "ignorePort", "labelBoundary"].every((key) => one[key] === other[key]);
 }
 
-// Returns the function that decides for a group without options, by questions.
+// Returns the function that decides for a group without options, by asking questions.
 export function asked({ header, suffixes }) {
   const options = { ignoreCase: true, key: "rules" };
   if (header !== "host") {
@@ -41,7 +41,7 @@ export function asked({ header, suffixes }) {
     request.ask(field) ?? (request.version === undefined ? request.ask(connection) : undefined);
 }
 
-// Returns the function that decides for a group with options, by the field's values.
+// Returns the function that decides for a group with options, by reading the field's values.
 export function read({ header, ignorePort, labelBoundary, suffixes }) {
   const entries = Array.from(suffixes, ([suffix, decision]) => ({
     suffix: octetsOf(suffix),

@@ -1,8 +1,8 @@
 // Routes by the end of a header field, as HAProxy's ACL `hdr_end(host) -i` does, with a few more
 // options.
 //
-// Rules without options are a question, which the proxy answers by itself: one cached decision
-// serves every host with the same answer. A rule with an option has to read the field.
+// Rules without options become a question, which the proxy answers by itself, so one cached
+// decision serves every host with the same answer. A rule with an option has to read the field.
 
 import { Decision, definePlugin } from "pointsman-sdk";
 

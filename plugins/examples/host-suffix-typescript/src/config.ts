@@ -25,7 +25,7 @@ export const config = {
 // The options of one rule.
 export type Options = Read<typeof config>["rules"][number];
 
-// One suffix, or several of which any can match.
+// Reads one suffix, or a list of suffixes any of which can match.
 function suffixes(value: unknown, path: string): string[] {
   if (typeof value === "string") return [suffix(value, path)];
   if (!Array.isArray(value)) throw expected("a text or a list of texts", value, path);

@@ -44,7 +44,7 @@ function looksAlike(one: Look, other: Look): boolean {
   );
 }
 
-// Returns the function that decides for a group without options, by questions.
+// Returns the function that decides for a group without options, by asking questions.
 export function asked({ header, suffixes }: Group): Decide {
   const options = { ignoreCase: true, key: "rules" };
   if (header !== "host") {
@@ -58,7 +58,7 @@ export function asked({ header, suffixes }: Group): Decide {
     request.ask(field) ?? (request.version === undefined ? request.ask(connection) : undefined);
 }
 
-// Returns the function that decides for a group with options, by the field's values.
+// Returns the function that decides for a group with options, by reading the field's values.
 export function read({ header, ignorePort, labelBoundary, suffixes }: Group): Decide {
   const entries = Array.from(suffixes, ([suffix, decision]) => ({
     suffix: octetsOf(suffix),

@@ -33,14 +33,14 @@ export class Rule {
     return this.#suffixes.every((suffix) => /^[\0-\x7f]*$/.test(suffix));
   }
 
-  // Reports whether a line can have such a value. Most lines have none, so splitting them is not
-  // worthwhile.
+  // Reports whether a line can contain a value that matches. Most lines cannot, and are then not
+  // split into values.
   mayMatch(line: string): boolean {
     return this.#suffixes.some((suffix) => line.includes(suffix));
   }
 }
 
-// Reports whether the suffix, with which `value` ends, starts at a label of `value`.
+// Reports whether the suffix starts at a label of `value`, which must end with the suffix.
 function startsLabel(value: string, suffix: string): boolean {
   const start = value.length - suffix.length;
   return start === 0 || value[start - 1] === "." || suffix.startsWith(".");

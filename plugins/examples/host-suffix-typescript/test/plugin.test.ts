@@ -1,5 +1,5 @@
-// Hostile field lines, and configuration errors word for word. The effect of each option is tested
-// by ../../host-suffix/cases.toml, which runs against the component.
+// Tests of hostile field lines, and of the exact wording of configuration errors. The effect of
+// each option is tested by ../../host-suffix/cases.toml, which runs against the component.
 
 import assert from "node:assert/strict";
 import test from "node:test";

@@ -1,4 +1,4 @@
-//! Models in bodies that are complete, and in others.
+//! Tests of model names in complete and incomplete bodies.
 
 use pointsman_sdk::testing::{Instance, RequestBuilder};
 
@@ -8,7 +8,7 @@ use super::*;
 fn a_model_goes_to_its_backend() {
     let config = r#"{"models": {"large": "gpu", "small": "cpu", "tiny": "cpu"}}"#;
     let router = Instance::<ModelRouter>::configure(config, &["gpu", "cpu"]).unwrap();
-    // Two cached decisions for three models.
+    // Two cached decisions serve three models.
     assert_eq!(router.router().backend.values(), ["gpu", "cpu"]);
     let request = || RequestBuilder::new("POST", "/");
     for (request, expected) in [

@@ -25,7 +25,8 @@ impl Router for StickyCanary {
         let part = format!("cookie:{}", config.cookie.as_deref().unwrap_or("session"));
         Ok(Self {
             session: questions::value(&part).map_err(|error| error.at_key("cookie"))?,
-            // A negative share becomes 0; the proxy refuses one above a million.
+            // A negative percentage becomes a share of 0; the proxy refuses a share above
+            // 1,000,000.
             canary: questions::share(&part, "canary", (config.percent * 1e4).round() as u32)?,
             backend: config.backend,
         })

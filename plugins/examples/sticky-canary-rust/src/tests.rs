@@ -1,4 +1,4 @@
-//! The sessions in the share, and the decision for each.
+//! Tests of which sessions are in the share, and of the decision for each.
 
 use pointsman_sdk::testing::{Instance, Options, RequestBuilder, options};
 

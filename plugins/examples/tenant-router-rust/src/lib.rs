@@ -1,4 +1,4 @@
-//! Sends each tenant to the backend that the operator's table names for it.
+//! Sends each tenant's requests to the backend that the operator's table assigns to the tenant.
 
 use pointsman_sdk::questions::{self, LookUp, Value};
 use pointsman_sdk::{Cacheability, Decision, Error, Request, Router};

@@ -1,4 +1,4 @@
-//! Routing of tenants by a table that changes.
+//! Tests of routing tenants by a table that changes.
 
 use pointsman_sdk::testing::{Proxy, RequestBuilder, options};
 

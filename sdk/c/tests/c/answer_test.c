@@ -1,4 +1,4 @@
-/* Decisions, backends and the log. */
+/* Tests of decisions, backends and the log. */
 #include "probe.h"
 
 static pm_decision answer;

@@ -1,4 +1,4 @@
-/* JSON, and configuration errors. */
+/* Tests of JSON, and of configuration errors. */
 #include <stdlib.h>
 
 #include "probe.h"
@@ -49,7 +49,7 @@ static void a_key_that_is_not_read_is_an_error(void)
 {
     refuses("{\"rules\": [], \"rule\": []}", "rule: unknown key");
     refuses("{\"rules\": [{\"suffix\": \"a\", \"sufix\": \"b\"}]}", "rules[0].sufix: unknown key");
-    /* A misspelt key is also missing. */
+    /* A misspelled key is also missing. */
     refuses("{\"rules\": [{\"sufix\": \"b\"}]}", "rules[0].sufix: unknown key");
     refuses("{\"rules\": [], \"\": 1}", ": unknown key");
     refuses("{\"rules\": [{\"suffix\": \"a\", \"suffix\": \"b\"}]}",

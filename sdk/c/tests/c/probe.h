@@ -4,12 +4,12 @@
 
 #include "pointsman_test.h"
 
-/* Configures the plugin with `json`, and calls `during` meanwhile. */
+/* Configures the plugin with `json`, and runs `during` as its configure function. */
 const char *configure(const char *json, void (*during)(pm_value *config));
-/* Routes the test's request, and calls `during` meanwhile. */
+/* Routes the test's request, and runs `during` as the plugin's route function. */
 const char *route(pm_decision (*during)(pm_request *request));
 
-/* Returns a copy of octets as a text that outlives the request: "(none)" for none. */
+/* Returns a copy of octets as a string that outlives the request: "(none)" for none. */
 const char *kept(pm_str octets);
 
 void test_text(void);

@@ -1,4 +1,4 @@
-/* Questions, and the double's answers to them. */
+/* Tests of questions, and of the double's answers to them. */
 #include "probe.h"
 
 enum { MOST = 3 };

@@ -1,4 +1,4 @@
-/* Reads of a request, including hostile input. */
+/* Tests of reads of a request, including hostile input. */
 #include <stdlib.h>
 
 #include "probe.h"

@@ -1,4 +1,4 @@
-/* Octets: comparison, trimming, splitting, UTF-8. */
+/* Tests of octets: comparison, trimming, splitting, UTF-8. */
 #include <stdlib.h>
 
 #include "pointsman_internal.h"

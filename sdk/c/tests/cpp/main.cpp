@@ -1,4 +1,4 @@
-// Tests of the layer for C++; the layer below is tested in ../c.
+// Tests of the C++ layer. ../c tests the C layer below it.
 
 #include "probe.hpp"
 

@@ -8,9 +8,9 @@
 #include "pointsman.hpp"
 #include "pointsman_test.h"
 
-// Configures the plugin with `json`, and calls `during` meanwhile.
+// Configures the plugin with `json`, and runs `during` as its configure function.
 const char *configure(const char *json, std::function<void(pointsman::Config)> during);
-// Routes the test's request, and calls `during` meanwhile.
+// Routes the test's request, and runs `during` as the plugin's route function.
 const char *route(std::function<pointsman::Decision(pointsman::Request &)> during);
 
 #endif

@@ -1,4 +1,4 @@
-// Questions with values instead of numbers.
+// Tests of questions with values instead of numbers.
 
 #include "probe.hpp"
 

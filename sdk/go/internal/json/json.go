@@ -98,7 +98,7 @@ func (p *parser) peek() byte {
 	return 0
 }
 
-// take skips blanks and consumes the next octet, which must be this one.
+// take skips blanks and consumes the next octet, which must equal octet.
 func (p *parser) take(octet byte) error {
 	switch {
 	case p.next() == octet:
@@ -306,8 +306,8 @@ func (p *parser) unescaped(text []byte) (string, error) {
 	return "", errEnd
 }
 
-// escaped reads the rest of `\uXXXX`, after the `\u`, and the second half if it is a surrogate
-// pair.
+// escaped reads the digits of `\uXXXX`, after the `\u`, and a second such escape if the two form a
+// surrogate pair.
 func (p *parser) escaped() (rune, error) {
 	first, err := p.unit()
 	if err != nil || !utf16.IsSurrogate(first) {

@@ -30,7 +30,8 @@ func BackendNames() []string {
 //go:noescape
 func importState(name string, to unsafe.Pointer)
 
-// BackendState returns the load of a backend; false if there is none of that name.
+// BackendState returns the load of a backend; false if the proxy's configuration has no such
+// backend.
 func BackendState(name string) (Backend, bool) {
 	importState(Text(name), to())
 	if !isSet() {
@@ -43,7 +44,8 @@ func BackendState(name string) (Backend, bool) {
 //go:noescape
 func importServers(name string, to unsafe.Pointer)
 
-// Words of a server: its name, the usable flag, two numbers and two optional numbers.
+// Indexes of the words of a server: its name, the usable flag, two numbers and two optional
+// numbers.
 const (
 	wordName    = 0
 	wordUsable  = 2
@@ -54,7 +56,8 @@ const (
 	wordsServer = 9
 )
 
-// BackendServers returns the servers of a backend; false if there is none of that name.
+// BackendServers returns the servers of a backend; false if the proxy's configuration has no such
+// backend.
 func BackendServers(name string) ([]Server, bool) {
 	name = Text(name)
 	begin()
@@ -93,7 +96,7 @@ func importRandom(to unsafe.Pointer, length uint32) uint32
 // number receives random octets. A local variable would be allocated at each call.
 var number uint64
 
-// Random returns a random number. If a call takes one, its decision is not cached.
+// Random returns a random number. A decision that uses one is not cached.
 func Random() uint64 {
 	if importRandom(unsafe.Pointer(&number), uint32(unsafe.Sizeof(number))) != 0 {
 		panic("the proxy gives no random numbers")

@@ -75,7 +75,8 @@ func BackendNames() []string {
 	return slices.Sorted(maps.Keys(present.Backends))
 }
 
-// BackendState returns the load of a backend; false if there is none of that name.
+// BackendState returns the load of a backend; false if the proxy's configuration has no such
+// backend.
 func BackendState(name string) (Backend, bool) {
 	load, found := present.Backends[name]
 	if !found {
@@ -91,7 +92,8 @@ func BackendState(name string) (Backend, bool) {
 	return state, true
 }
 
-// BackendServers returns the servers of a backend; false if there is none of that name.
+// BackendServers returns the servers of a backend; false if the proxy's configuration has no such
+// backend.
 func BackendServers(name string) ([]Server, bool) {
 	load, found := present.Backends[name]
 	if !found {

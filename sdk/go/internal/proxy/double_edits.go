@@ -9,8 +9,8 @@ import (
 )
 
 // The double stores edits as strings, for example `set x-a: 1`, in the form in which `pointsman
-// route` shows them. It makes the proxy's checks of names and characters, but not those of lengths
-// and numbers.
+// route` shows them. It applies the proxy's checks of names and characters, but not its checks of
+// lengths and numbers.
 
 var errWithoutHTTP = errors.New("a connection without HTTP has nothing to edit")
 

@@ -80,7 +80,7 @@ func parseNetwork(text string) (netip.Prefix, error) {
 	return network, nil
 }
 
-// isDomain reports whether a text has the labels of a host name.
+// isDomain reports whether name consists of labels of a host name.
 func isDomain(name string) bool {
 	notAllowed := func(r rune) bool {
 		letter := 'a' <= r|0x20 && r|0x20 <= 'z'

@@ -31,7 +31,7 @@ func checkPart(over string) error {
 	return nil
 }
 
-// part returns each line or member of the part that over names; none if it is absent.
+// part returns each line or member of the part that over names; none if the part is absent.
 func (h *Head) part(over string) []string {
 	kind, name, _ := strings.Cut(over, ":")
 	switch kind {

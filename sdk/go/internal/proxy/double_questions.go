@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// all is a share that contains every request.
+// all is the size of a share that contains every request.
 const all = 1_000_000
 
 // Question is a question that a plugin has defined.
@@ -21,7 +21,7 @@ type Question struct {
 	entries    []Entry
 	salt       string
 	perMillion uint32
-	// The table of a lookup, or the backend.
+	// The table of a lookup, or the backend of a usability question.
 	name string
 }
 
@@ -132,7 +132,7 @@ func DefineValue(over string) (uint32, error) {
 	return define(Question{kind: isValue, over: over}), nil
 }
 
-// DefineUsable defines the question whether a backend has a usable server.
+// DefineUsable defines the question of whether a backend has a usable server.
 func DefineUsable(backend string) (uint32, error) {
 	if _, known := present.Backends[backend]; !known {
 		return 0, fmt.Errorf("there is no backend %q in the configuration", backend)

@@ -20,7 +20,7 @@ type Memory struct {
 	Fields                          []Field
 	Address                         string
 	Port                            uint16
-	// Empty strings are absent.
+	// An empty string means that there is no value.
 	ServerName, ALPN string
 	Certificate      Certificate
 	Attempt          uint32
@@ -29,9 +29,10 @@ type Memory struct {
 	BodyIsComplete bool
 	// True for a connection without HTTP: the frontend has `mode = "tcp"`.
 	IsConnection bool
-	// By salt. For salts that are not set here, the double's shares apply.
+	// Whether the request is in a share, by the share's salt. For other salts, the double's shares
+	// apply.
 	Shares map[string]bool
-	// Recorded as strings, in the order made.
+	// Edits and options, recorded as strings in the order made.
 	Edits, ResponseEdits, Options []string
 }
 
@@ -40,7 +41,7 @@ type Field struct {
 	Name, Value string
 }
 
-// Certificate is a client's certificate. Empty strings are absent.
+// Certificate is a client's certificate. An empty string means that there is no value.
 type Certificate struct {
 	Subject, Issuer, Serial, SHA256 string
 	Names                           []string
@@ -62,7 +63,7 @@ func (h *Head) Authority() string {
 	return authority
 }
 
-// Host returns the host in lower case, without port and trailing dot.
+// Host returns the host in lower case, without port or trailing dot.
 func (h *Head) Host() string {
 	if h.memory.IsConnection {
 		name, _ := h.ServerName()

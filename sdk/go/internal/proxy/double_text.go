@@ -6,7 +6,7 @@ import "strings"
 
 // A simple version of the proxy's parsing of fields and targets.
 
-// hostOf returns the host of an authority, in lower case, without port and trailing dot.
+// hostOf returns the host of an authority, in lower case, without port or trailing dot.
 func hostOf(authority string) string {
 	host := authority
 	if bracket := strings.IndexByte(host, ']'); strings.HasPrefix(host, "[") && bracket > 0 {

@@ -70,9 +70,8 @@ func (t transfer) done() {
 	idle = append(idle, t.region)
 }
 
-// realloc normally does nothing but arithmetic. It does not check the stack either, since growing
-// the stack would allocate.
-//
+// realloc normally does only arithmetic. It has no stack check, since growing the stack would
+// allocate.
 //go:wasmexport cabi_realloc
 //go:nosplit
 func realloc(old unsafe.Pointer, oldSize, align, newSize uint32) unsafe.Pointer {

@@ -53,9 +53,9 @@ type Server struct {
 	Usable bool
 	Weight uint32
 	Active uint32
-	// 0 without a limit.
+	// 0 if there is no limit.
 	Limit uint32
-	// In microseconds; 0 before the first response.
+	// Latency in microseconds; 0 before the first response.
 	Latency uint32
 }
 
@@ -71,8 +71,8 @@ const (
 	Tries
 )
 
-// Text converts s to a WIT string. Text that is not UTF-8 would trap at the boundary, and plugins
-// log and compare values that clients sent.
+// Text converts s to UTF-8, as a WIT string must be. Other octets would trap at the boundary, and
+// plugins log and compare values that clients sent.
 func Text(s string) string {
 	return strings.ToValidUTF8(s, "\uFFFD")
 }

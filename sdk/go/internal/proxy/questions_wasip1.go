@@ -127,7 +127,7 @@ func DefineValue(over string) (uint32, error) {
 //go:noescape
 func importDefineUsable(backend string, to unsafe.Pointer)
 
-// DefineUsable defines the question whether a backend has a usable server.
+// DefineUsable defines the question of whether a backend has a usable server.
 func DefineUsable(backend string) (uint32, error) {
 	backend = Text(backend)
 	begin()

@@ -7,7 +7,7 @@ import (
 
 // Head is a handle to a request head in the proxy.
 type Head struct {
-	// 0 after the call that the handle was passed to has ended.
+	// 0 once the call that received the handle has ended.
 	handle int32
 }
 

@@ -1,11 +1,11 @@
-"""Tests of a plugin without the proxy: native, in memory, with the same glue.
+"""Tests of a plugin without the proxy: native, in memory, with the same glue code.
 
     plugin = testing.configure(Plugin, {"backend": "a"}, backends=["a"])
     request = testing.request("/", headers=[("cookie", "canary=1")])
     assert plugin.route(request) == pointsman.backend("a")
 
-Questions are answered as in the proxy, with two exceptions: the test puts requests into shares by
-their salts, and regular expressions are those of ``re``.
+Questions are answered as in the proxy, with two exceptions: the test chooses the shares that
+requests are in, by the salts of the shares, and regular expressions are those of ``re``.
 """
 
 import json
@@ -17,7 +17,7 @@ from pointsman.testing._head import Certificate, Head
 from pointsman.testing._questions import Definitions
 
 lines: List[Tuple[Any, str]] = []
-"""Lines that plugins have logged since the last one was configured: level and text."""
+"""Lines logged since the last plugin was configured: level and message."""
 
 request = Head
 """Makes a request: ``request("/a?b=c", headers=[("host", "a")])``."""
@@ -39,7 +39,7 @@ class Configured:
     ) -> None:
         self.cacheable = False
         self.backends = backends
-        """The backends that it sees: change them while a test runs."""
+        """The backends that the plugin sees. A test can change them at any time."""
         self.shares: Set[str] = set(shares)
         """Salts of the shares that requests are in, unless a request has its own."""
         self._plugin = plugin
@@ -90,8 +90,9 @@ def configure(
 ) -> Configured:
     """Configures a plugin in a proxy with these backends and tables.
 
-    ``backends`` are names, each with one idle server of the same name, or a mapping to the names of
-    servers. Requests are in the shares with the salts ``shares``.
+    ``backends`` contains names, each of a backend with one idle server of the same name, or maps
+    each name to the names of the backend's servers. Requests are in the shares with the salts
+    ``shares``.
     """
     lines.clear()
     configured = Configured(plugin._again()(), made(backends), tables or {}, shares)

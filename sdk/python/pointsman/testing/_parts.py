@@ -6,7 +6,8 @@ from typing import Any, Callable, List, Optional, Tuple
 from urllib.parse import unquote_to_bytes
 
 BLANKS = b" \t"
-# One member of a list: up to a comma outside of quotes (RFC 9110, section 5.6.1).
+# Matches one member of a list: the octets up to a comma outside of quotes (RFC 9110, section
+# 5.6.1).
 _MEMBER = re.compile(rb'(?:[^",]|"(?:[^"\\]|\\.)*(?:"|\\?\Z))*', re.DOTALL)
 
 Reader = Callable[[Any], List[bytes]]
@@ -15,7 +16,7 @@ Reader = Callable[[Any], List[bytes]]
 def parse(over: str) -> Optional[Reader]:
     """Returns a function that reads every line or member of a part.
 
-    None if the text names no part.
+    None if ``over`` names no part.
     """
     kind, colon, name = over.partition(":")
     if not colon:
@@ -28,7 +29,7 @@ def parse(over: str) -> Optional[Reader]:
 
 
 def host(authority: bytes) -> str:
-    """Returns the host in lower case, without port and trailing dot."""
+    """Returns the host in lower case, without port or trailing dot."""
     name = re.sub(rb":[0-9]*\Z", b"", authority)
     return name.decode(errors="replace").lower().removesuffix(".")
 
@@ -66,7 +67,9 @@ def members(line: bytes) -> List[bytes]:
 
 
 def json_member(head: Any, pointer: List[str]) -> Optional[bytes]:
-    """Returns a string, number or boolean of a body that is complete and has no content coding."""
+    """Returns the string, number or boolean that the pointer finds in a body that is complete and
+    has no content coding.
+    """
     coded = any(line.lower() != b"identity" for line in head.header("content-encoding"))
     if not head.body_is_complete() or coded:
         return None

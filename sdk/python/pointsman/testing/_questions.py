@@ -11,8 +11,8 @@ from pointsman.testing import _parts
 from pointsman.testing._backends import Backend
 
 Pairs = List[Tuple[str, int]]
-# Returns the rank of an entry for a value, or None if it does not match. The highest rank wins, or
-# the first entry of several.
+# Returns the rank of an entry for a value, or None if it does not match. The entry with the highest
+# rank wins, or the first of several with the same rank.
 Rank = Callable[[bytes], Optional[int]]
 
 
@@ -49,7 +49,7 @@ class Definitions:
     def find(self, number: int, is_value: bool) -> Question:
         """Returns the question with this number.
 
-        It is a trap if there is none, or if it is of the other kind.
+        It is a trap if there is no such question, or if the question is of the other kind.
         """
         if number >= len(self._questions):
             raise Trap(f"question {number} was not defined")

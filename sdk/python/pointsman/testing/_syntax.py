@@ -1,4 +1,4 @@
-"""The proxy's checks of an edit. Errors are strings, as in the contract."""
+"""Copies of the proxy's checks of an edit. Errors are strings, as in the contract."""
 
 import json
 import re
@@ -38,8 +38,8 @@ def field(name: str) -> str:
 
 
 def is_value(octets: bytes) -> bool:
-    """Reports whether HTTP allows octets as a field value, without controls (RFC 9110, section
-    5.5).
+    """Reports whether HTTP allows octets as a field value: they have no control characters (RFC
+    9110, section 5.5).
     """
     return re.search(rb"[\x00-\x08\x0a-\x1f\x7f]", octets) is None
 
@@ -67,7 +67,7 @@ def target(text: str) -> str:
 
 
 def path_prefix(replacement: str) -> str:
-    """Checks the text that replaces the start of a path."""
+    """Checks the string that replaces the start of a path."""
     if not _is_target(replacement) or "?" in replacement:
         raise _contract.Err(f"{_shown(replacement)} is not a part of a path")
     return replacement

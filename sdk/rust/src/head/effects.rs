@@ -1,6 +1,6 @@
 //! The edits and options that a plugin made to a request in memory, for tests to inspect.
 //!
-//! Owns the checks that the proxy makes of an edit. Owned by a head in `memory`.
+//! Owns copies of the proxy's checks of an edit. Used by heads in `memory`.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -106,8 +106,8 @@ impl Effects {
     /// Adds a tag.
     ///
     /// # Panics
-    /// There are more tags than the proxy accepts. The test fails, as the proxy would count this as
-    /// a fault.
+    /// There are more tags than the proxy accepts. The test fails, since the proxy would count this
+    /// as a fault.
     pub(super) fn tag(&self, name: &str, value: &[u8]) {
         let value = cut(value).to_vec();
         let tags = &mut self.options.borrow_mut().tags;
@@ -120,7 +120,7 @@ impl Effects {
     }
 }
 
-/// Returns a tag's value, cut to the proxy's limit between two characters.
+/// Returns a tag's value, truncated at a character boundary to the proxy's limit.
 fn cut(value: &[u8]) -> &[u8] {
     let starts_character = |at: &usize| value.get(*at).is_none_or(|octet| octet & 0xc0 != 0x80);
     let end = (MAX_TAG - 3..=MAX_TAG).rev().find(starts_character);

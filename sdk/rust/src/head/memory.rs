@@ -276,8 +276,8 @@ impl Head {
     }
 }
 
-/// Options. A value that the proxy does not accept fails the test, as the proxy would count it as a
-/// fault.
+/// Options. A value that the proxy does not accept fails the test, since the proxy would count it
+/// as a fault.
 impl Head {
     pub(crate) fn set_affinity(&self, key: &[u8]) {
         self.effects.options.borrow_mut().affinity = Some(key.to_vec());

@@ -1,4 +1,4 @@
-//! Reads and edits of a request in memory.
+//! Tests of reads and edits of a request in memory.
 
 use std::time::Duration;
 

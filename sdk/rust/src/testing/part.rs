@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::head::Head;
 use crate::syntax;
 
-/// The part that an `over` names.
+/// A part of a request, by the name that `over` gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     Method,

@@ -1,6 +1,6 @@
 //! Questions answered in memory, by trying each entry in turn.
 //!
-//! Owns the checks that the proxy makes of a definition. Used by `testing`.
+//! Owns copies of the proxy's checks of a definition. Used by `testing`.
 
 use std::cmp::Reverse;
 use std::net::IpAddr;
@@ -21,7 +21,7 @@ pub(super) enum Question {
         entries: Vec<(Entry, u32)>,
     },
     Share {
-        /// None for `random`.
+        /// The part that decides; none for `random`.
         part: Option<Part>,
         salt: String,
         per_million: u32,
@@ -38,7 +38,7 @@ pub(super) enum Question {
     },
 }
 
-/// The text, network or expression that an entry matches.
+/// The string, network or expression that an entry matches.
 pub(super) enum Entry {
     Exact(Vec<u8>),
     Prefix(Vec<u8>),
@@ -232,8 +232,8 @@ impl Question {
     }
 }
 
-/// Returns the number of the best entry over all values: the one with the highest rank, or the
-/// first of several.
+/// Returns the number of the best entry over all values: the entry with the highest rank, or the
+/// first of several with the same rank.
 fn best(values: Vec<Vec<u8>>, case: Case, entries: &[(Entry, u32)]) -> Option<u32> {
     let values = values.into_iter().map(|mut value| {
         if case == Case::Ignored {

@@ -52,24 +52,24 @@ impl RequestBuilder {
         self
     }
 
-    /// Makes it a request over TLS, with the scheme `https`.
+    /// Makes this a request over TLS, with the scheme `https`.
     pub fn tls(self) -> Self {
         self.scheme("https")
     }
 
-    /// Makes it a request over TLS with this server name.
+    /// Makes this a request over TLS with this server name.
     pub fn server_name(mut self, name: &str) -> Self {
         self.0.server_name = Some(name.to_owned());
         self.tls()
     }
 
-    /// Makes it a request over TLS with this ALPN protocol, for example `h2`.
+    /// Makes this a request over TLS with this ALPN protocol, for example `h2`.
     pub fn alpn(mut self, protocol: &str) -> Self {
         self.0.alpn = Some(protocol.to_owned());
         self.tls()
     }
 
-    /// Makes it a request over TLS by a client with this verified certificate.
+    /// Makes this a request over TLS by a client with this verified certificate.
     pub fn client_certificate(mut self, certificate: ClientCertificate) -> Self {
         self.0.client_certificate = Some(certificate);
         self.tls()
@@ -99,9 +99,10 @@ impl RequestBuilder {
         self
     }
 
-    /// Puts the request into the shares with this salt, if it has the part that they are about.
+    /// Puts the request into the shares with this salt, if the request has the part that the shares
+    /// are about.
     ///
-    /// By default, it is only in shares of 1,000,000 per million.
+    /// By default, a request is only in shares of 1,000,000 per million.
     pub fn in_share(mut self, salt: &str) -> Self {
         self.0.shares.push(salt.to_owned());
         self

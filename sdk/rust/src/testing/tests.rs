@@ -1,4 +1,4 @@
-//! An instance in its proxy: questions, tables, backends, log.
+//! Tests of an instance in its proxy: questions, tables, backends, log.
 
 use super::*;
 use crate::backends;

@@ -1,4 +1,4 @@
-//! Every kind of matcher, and the errors of definitions.
+//! Tests of every kind of matcher, and of the errors of definitions.
 
 use super::*;
 use crate::head::Head;
