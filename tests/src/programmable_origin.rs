@@ -16,7 +16,7 @@ use crate::wire::Wire;
 /// The path of health checks.
 const HEALTH: &str = "/health";
 
-/// What the server does with a request.
+/// The reaction of the server to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Behavior {
     /// Responds with this status. The body of a 200 is the server's name.

@@ -34,7 +34,7 @@ impl File {
 /// Range of bytes in a file's text.
 pub(super) type Span = Range<usize>;
 
-/// What a diagnostic is based on.
+/// The basis of a diagnostic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ground {
     /// Something that is in the file.

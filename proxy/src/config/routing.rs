@@ -39,7 +39,7 @@ pub struct RoutingBody {
     pub wait: Duration,
     /// Media types of bodies that the router waits for. Default `application/json`.
     pub types: Vec<MediaRange>,
-    /// What happens to a request whose body is longer. Default [`TooLarge::Reject`].
+    /// Treatment of a request whose body is longer. Default [`TooLarge::Reject`].
     pub too_large: TooLarge,
 }
 
@@ -68,7 +68,7 @@ impl Default for RoutingBody {
     }
 }
 
-/// What happens to a request whose body is longer than [`RoutingBody::size`].
+/// Treatment of a request whose body is longer than [`RoutingBody::size`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TooLarge {
     /// Reject it with 413.

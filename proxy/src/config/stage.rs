@@ -25,7 +25,7 @@ pub struct Stage {
     pub plugin: PluginSource,
     /// The plugin's own table as JSON; `{}` if there is none.
     pub config: serde_json::Value,
-    /// What happens to a request on which the plugin fails. Default [`OnFault::Reject`].
+    /// Treatment of a request on which the plugin fails. Default [`OnFault::Reject`].
     pub on_fault: OnFault,
     /// Number of faults within [`fault_window`](Self::fault_window) after which a version is taken
     /// out of service. Default [`DEFAULT_MAX_FAULTS`].
@@ -91,7 +91,7 @@ pub enum Isolation {
     Request,
 }
 
-/// What happens to a request on which the plugin fails.
+/// Treatment of a request on which the plugin fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnFault {
     /// The request is rejected with 503.

@@ -12,7 +12,7 @@ use crate::rollout::versions::TrialEnd;
 use crate::router::rollout::{Mode, Rollout, Share};
 use crate::router::version::Version;
 
-/// What was aborted.
+/// The trial or load that was aborted.
 #[derive(Debug)]
 pub enum Aborted {
     /// The trial of this version.

@@ -28,7 +28,7 @@ pub(super) struct Affinity {
     pub(super) key: Option<u64>,
 }
 
-/// What binds a request to a server, apart from `balance`.
+/// The setting that binds a request to a server, apart from `balance`.
 #[derive(Debug, Clone, Copy, Default)]
 enum Tie {
     #[default]

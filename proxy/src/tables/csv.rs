@@ -69,7 +69,7 @@ struct Reader<'t> {
     line: usize,
 }
 
-/// What follows a field.
+/// The end of a field.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
     Comma,

@@ -71,8 +71,7 @@ pub(super) struct Refused {
     pub(super) error: TableError,
 }
 
-/// What is known about the file's earlier contents, and how to treat the file if it has not
-/// changed.
+/// The known earlier contents of the file, and the treatment of a file that has not changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Known<'a> {
     /// Nothing is known about the file, so it is loaded.

@@ -1,4 +1,4 @@
-//! What `limits.md` promises about clocks, random numbers, output and files, checked in every
+//! The promises of `limits.md` about clocks, random numbers, output and files, checked in every
 //! language.
 
 use std::fs;

@@ -25,8 +25,8 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    /// Adopts changed candidates. Candidates that are still included keep their deadlines. Of
-    /// several equal deadlines, the first from position `start` on comes first.
+    /// Adopts changed candidates. Candidates that are still included keep their deadlines. Among
+    /// equal deadlines, the first from position `start` on comes first.
     pub(super) fn follow(&mut self, candidates: &Candidates, start: usize) {
         if self.version == Some(candidates.version()) {
             return;
