@@ -5,7 +5,7 @@
 //! A [`Builder`] receives the definitions that a plugin makes in `configure`. [`Questions`]
 //! contains the questions of one plugin version, for all workers and instances. [`Part`] names the
 //! subject of a question, and [`reads`] implements the contract's narrow reads under the same
-//! names. Nothing here depends on plugins or waits, and answering takes no lock.
+//! names. Nothing here waits or depends on plugins, and answering takes no lock.
 
 mod answer;
 mod body_json;

@@ -5,8 +5,8 @@
 //!   have an order, they keep it ([`circles`]);
 //! - every module states its purpose at its top;
 //! - no file is longer than [`MAX_LINES`], none is named `mod.rs`;
-//! - documents and comments have no pattern of bad English and no overlong sentence ([`prose`]),
-//!   and their links lead somewhere ([`links`]);
+//! - documents and comments match no pattern of bad English and contain no overlong sentence
+//!   ([`prose`]), and their links lead somewhere ([`links`]);
 //! - passages of documents that quote a file are equal to it ([`quotes`]).
 //!
 //! Reads the sources as text, so it also sees code that the current target leaves out.

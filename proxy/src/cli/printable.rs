@@ -1,6 +1,6 @@
 //! Reduces text to printable characters, for terminals.
 //!
-//! Control characters, changes of writing direction and combining marks are escaped. JSON output
+//! Control characters, bidirectional controls and combining marks are escaped. JSON output
 //! uses JSON escapes; other text uses Rust escapes. Quotes and backslashes are left as they are.
 
 use std::fmt::Write as _;

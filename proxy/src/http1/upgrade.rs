@@ -61,8 +61,8 @@ pub(super) enum RequestBody {
     Present,
 }
 
-/// Returns the upgrade that a request asks for if the proxy forwards it, and marks the `Upgrade`
-/// line as forwarded. `Connection` has the option `upgrade`.
+/// If the proxy forwards the upgrade that a request asks for, marks the `Upgrade` line to be
+/// forwarded, and returns the upgrade. Call this only if `Connection` has the option `upgrade`.
 ///
 /// A request with a body can upgrade, as docker's `exec` and `attach` do: the switch happens after
 /// the request is complete (RFC 9110, section 7.8). A WebSocket handshake has no body. If there is

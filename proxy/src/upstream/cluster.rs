@@ -174,7 +174,8 @@ impl ClusterConfig {
             sources.file_generation = self.file_generation;
         }
         sources.prune(&servers);
-        // Addresses that discovery has found since the preparation are newer, so they are kept.
+        // Addresses that discovery has found since this configuration was prepared are newer, so
+        // keep them.
         for (address, addresses) in self.found.drain() {
             let known = sources.found.entry(address).or_default();
             if known.is_empty() {

@@ -187,8 +187,8 @@ function rankOfNetwork(entry) {
     isIP(value) === version && network.check(value, `ipv${version}`) ? length : undefined;
 }
 
-// Maps octets beyond ASCII to characters without case, since the engine would fold letters among
-// them.
+// Maps octets beyond ASCII to characters that have no case. Otherwise, a RegExp with the flag i would
+// treat them as Latin-1 letters and ignore their case.
 function caseless(octets) {
   return octets.replace(/[\x80-\xff]/g, (octet) =>
     String.fromCharCode(0xe000 + octet.charCodeAt(0)),

@@ -201,7 +201,8 @@ fn name_of(plugin: &PluginSource) -> String {
     fitting.take(MAX_NAME).collect()
 }
 
-/// Names appear in addresses, metrics and a response header.
+/// Returns whether the name of a stage can contain `c`. Names appear in `FRONTEND/STAGE`, in
+/// metrics and in the response field of `explain_header`.
 fn is_in_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || "-_.".contains(c)
 }

@@ -1,6 +1,7 @@
 //! Configuration of wasmtime, the same for compiling and for running code.
 //!
-//! Sets how much the process reserves for plugins. The limits of one plugin are in `run::limits`.
+//! Sets how many instances, and how much address space, the process reserves for all plugins. The
+//! limits of one plugin are in `run::limits`.
 
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
