@@ -97,13 +97,20 @@ impl Redirect {
             None => path.to_owned(),
         };
         let origin = origin.unwrap_or_default();
-        // If the replacement has a query, the client's parameters are appended to it.
-        let location = match query.strip_prefix('?') {
-            Some(parameters) if path.contains('?') => format!("{path}&{parameters}"),
-            _ => format!("{path}{query}"),
-        };
+        let location = with_query(&path, query);
         let is_there = origin.is_empty() && *location == *target;
         (!is_there).then(|| format!("{origin}{location}"))
+    }
+}
+
+/// Adds the query of a request, with its `?`, to a location: after a query of the location's own, and
+/// before its fragment.
+fn with_query(location: &str, query: &str) -> String {
+    let (path, fragment) = location.split_at(location.find('#').unwrap_or(location.len()));
+    match query.strip_prefix('?') {
+        Some("") if path.contains('?') => location.to_owned(),
+        Some(parameters) if path.contains('?') => format!("{path}&{parameters}{fragment}"),
+        _ => format!("{path}{query}{fragment}"),
     }
 }
 
