@@ -15,6 +15,10 @@ const [port, picture] = [Number(process.argv[2]), process.argv[3]];
 const browser = await launch();
 let failure;
 try {
+  // Opened before the swaps and closed after them.
+  const early = await browser.newPage();
+  await early.goto(`http://www.localhost:${port}/`, DEADLINE);
+  await early.waitForSelector("#state.live", DEADLINE);
   const page = await browser.newPage({ viewport: DESKTOP, deviceScaleFactor: 1, colorScheme: "light" });
   const errors = [];
   const webSockets = [];
@@ -56,6 +60,13 @@ try {
   await page.screenshot({ path: picture });
   const back = await swap();
   const again = await send("evilio.localhost");
+  await early.close();
+  await page.waitForFunction(
+    () => document.getElementById("decisions").textContent.includes("tunnel"),
+    null,
+    DEADLINE,
+  );
+  const afterTunnel = await page.textContent("svg.wide .plugin-name");
 
   await page.setViewportSize(PHONE);
   const phone = await page.evaluate(() => ({
@@ -63,7 +74,7 @@ try {
     smallest: Math.min(...[...document.querySelectorAll("button, input")].map((it) => it.offsetHeight)),
   }));
   console.log(JSON.stringify({
-    before, swapped, after, chat, named, rule, back, again, phone, errors,
+    before, swapped, after, chat, named, rule, back, again, afterTunnel, phone, errors,
     messages: await rows(),
     webSockets: webSockets.map((socket) => ({ url: socket.url(), closed: socket.isClosed() })),
   }));

@@ -135,6 +135,15 @@ pub(super) fn is_local(origin: &HeaderValue) -> bool {
     host.is_some_and(|host| host == "localhost" || host.ends_with(".localhost"))
 }
 
+/// Returns whether an origin is a page of the demo, which the proxy serves on `port`.
+pub(super) fn is_page(origin: &HeaderValue, port: u16) -> bool {
+    let url = origin.to_str().ok().and_then(|it| it.parse::<Uri>().ok());
+    let is_same = url.is_some_and(|url| {
+        url.scheme_str() == Some("http") && url.port_u16().unwrap_or(80) == port
+    });
+    is_same && is_local(origin)
+}
+
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     headers
         .get(name)

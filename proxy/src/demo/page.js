@@ -1,6 +1,6 @@
 "use strict";
 
-// The page can be loaded under any host name. Its requests go to the port that it was loaded from.
+// The page can be loaded under any name below localhost. Its requests go to the same port.
 const port = location.port ? `:${location.port}` : "";
 const MOST_ROWS = 60;
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
@@ -132,12 +132,17 @@ function onAccess(record) {
 
 const PLUGINS = ["host-suffix", "header-match"];
 let active = null;
+let isSwapping = false;
+
+const other = (plugin) => PLUGINS.find((it) => it !== plugin);
 
 function onPlugin(plugin, version) {
-  if (active?.plugin === plugin && active.version === version) return;
+  // The record of a tunnel names the version that decided when the tunnel began.
+  if (active && version <= active.version) return;
   active = { plugin, version };
   for (const name of document.querySelectorAll(".plugin-name")) name.textContent = plugin;
-  byId("other").textContent = PLUGINS.find((other) => other !== plugin);
+  byId("other").textContent = other(plugin);
+  byId("swap").disabled = isSwapping;
   for (const text of document.querySelectorAll("[data-plugin]")) {
     text.hidden = text.dataset.plugin !== plugin;
   }
@@ -148,30 +153,30 @@ const SWAP_DEADLINE = 10_000;
 byId("swap").addEventListener("click", async () => {
   const [button, note] = [byId("swap"), byId("swapped")];
   const [before, connection, start] = [active, socket, performance.now()];
-  button.disabled = true;
+  const wanted = other(before.plugin);
+  button.disabled = isSwapping = true;
   note.textContent = "Swapping ...";
   let [sent, failed] = [0, 0];
   try {
-    const response = await fetch("/swap", { method: "POST" });
+    const response = await fetch(`/swap/${wanted}`, { method: "POST" });
     if (!response.ok) throw new Error(await response.text());
-    // Send requests until the swap takes effect. The proxy's records say which version decided
-    // about each of them.
-    while (active?.version === before?.version) {
-      if (performance.now() - start > SWAP_DEADLINE) throw new Error("no record names another version");
+    // Requests go on meanwhile; the proxy's records say which version decided about each.
+    while (active.plugin !== wanted) {
+      if (performance.now() - start > SWAP_DEADLINE) throw new Error(`no record names ${wanted}`);
       sent += 1;
       await fetch(`http://evilio.localhost${port}/whoami`, { cache: "no-store" })
         .then((answer) => { if (!answer.ok) failed += 1; }, () => { failed += 1; });
       await new Promise((resolve) => setTimeout(resolve, 60));
     }
     const isOpen = connection === socket && socket?.readyState === WebSocket.OPEN;
-    note.textContent = `${before ? `${before.plugin} v${before.version}` : "The plugin"} was replaced by `
+    note.textContent = `${before.plugin} v${before.version} was replaced by `
       + `${active.plugin} v${active.version} in ${duration(performance.now() - start)}. `
       + `${failed ? `${failed} of ${sent} requests failed` : "No request failed"} meanwhile, `
       + `and the WebSocket ${isOpen ? "stayed open" : "was closed"}.`;
   } catch (error) {
     note.textContent = `The swap failed: ${error.message}`;
   } finally {
-    button.disabled = false;
+    button.disabled = isSwapping = false;
   }
 });
 

@@ -1,4 +1,4 @@
-//! `www_backend`: the page, `POST /swap` for its button, and `/whoami` for every other path.
+//! `www_backend`: the page, `POST /swap/PLUGIN` for its button, and `/whoami` for every other path.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use tokio::net::TcpListener;
 
 use super::backend::{self, Answer};
-use super::policy::ConfigFile;
+use super::policy::{ConfigFile, Policy};
 
 const NAME: &str = "www_backend";
 
@@ -24,13 +24,14 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; \
 /// Serves the page until the future is dropped. The page is reached through the proxy at `port`.
 pub(super) async fn run(listener: TcpListener, port: u16, config: Arc<ConfigFile>) {
     let page = Arc::new(Bytes::from(html(port)));
-    backend::serve(listener, move |request| answer(&page, &config, &request)).await;
+    let serve = move |request| answer(&page, port, &config, &request);
+    backend::serve(listener, serve).await;
 }
 
-fn answer(page: &Bytes, config: &ConfigFile, request: &Request<Incoming>) -> Answer {
-    let is_swap = request.uri().path() == "/swap";
-    let mut answer = if is_swap && request.method() == Method::POST {
-        swap(config, request.headers())
+fn answer(page: &Bytes, port: u16, config: &ConfigFile, request: &Request<Incoming>) -> Answer {
+    let swap_to = request.uri().path().strip_prefix("/swap/");
+    let mut answer = if let Some(plugin) = swap_to.filter(|_| request.method() == Method::POST) {
+        swap(config, port, plugin, request.headers())
     } else if let Some(refusal) = backend::refuse_method(request.method()) {
         refusal
     } else if request.uri().path() == "/" {
@@ -51,12 +52,15 @@ fn answer(page: &Bytes, config: &ConfigFile, request: &Request<Incoming>) -> Ans
 
 /// Swaps the plugin, but only on a request from a page of the demo. Other web pages can send the
 /// same request.
-fn swap(config: &ConfigFile, headers: &HeaderMap) -> Answer {
-    if !backend::origin(headers).is_some_and(|origin| backend::is_local(&origin)) {
+fn swap(config: &ConfigFile, port: u16, plugin: &str, headers: &HeaderMap) -> Answer {
+    if !backend::origin(headers).is_some_and(|origin| backend::is_page(&origin, port)) {
         return backend::plain(StatusCode::FORBIDDEN, "pages of the demo only\n");
     }
-    match config.swap() {
-        Ok(policy) => Response::new(Full::from(policy.plugin())),
+    let Some(policy) = Policy::of(plugin) else {
+        return backend::plain(StatusCode::NOT_FOUND, "no such plugin in the demo\n");
+    };
+    match config.swap(policy) {
+        Ok(()) => backend::plain(StatusCode::ACCEPTED, "swapping\n"),
         Err(error) => {
             tracing::error!(%error, "the demo cannot swap its plugin");
             backend::plain(StatusCode::INTERNAL_SERVER_ERROR, "see the log\n")

@@ -6,6 +6,7 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -38,11 +39,10 @@ impl Policy {
         }
     }
 
-    fn other(self) -> Self {
-        match self {
-            Self::HostSuffix => Self::HeaderMatch,
-            Self::HeaderMatch => Self::HostSuffix,
-        }
+    /// Returns the policy of this plugin.
+    pub(super) fn of(plugin: &str) -> Option<Policy> {
+        let all = [Self::HostSuffix, Self::HeaderMatch];
+        all.into_iter().find(|policy| policy.plugin() == plugin)
     }
 
     fn rule(self) -> &'static str {
@@ -111,6 +111,7 @@ impl ConfigFile {
     pub(super) fn create(servers: Servers, reload: fn() -> io::Result<()>) -> io::Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("pointsman-demo-")
+            .permissions(fs::Permissions::from_mode(0o700))
             .tempdir()?;
         let path = folder.path().join("demo.toml");
         fs::write(&path, Policy::HostSuffix.config(servers))?;
@@ -127,20 +128,21 @@ impl ConfigFile {
         &self.path
     }
 
-    /// Writes the other policy to the file and makes the proxy reload it. Returns the new policy;
-    /// it takes effect soon afterwards.
+    /// Writes a policy to the file and makes the proxy reload it. The policy takes effect soon
+    /// afterwards. Does nothing if the file has the policy already.
     ///
     /// # Errors
     /// The file cannot be written, or the signal cannot be sent.
-    pub(super) fn swap(&self) -> io::Result<Policy> {
+    pub(super) fn swap(&self, next: Policy) -> io::Result<()> {
         let mut policy = self.policy.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = policy.other();
+        if *policy == next {
+            return Ok(());
+        }
         // Write another file and rename it, so that the proxy never reads an incomplete file.
         let draft = self.path.with_extension("new");
         fs::write(&draft, next.config(self.servers))?;
         fs::rename(&draft, &self.path)?;
         *policy = next;
-        (self.reload)()?;
-        Ok(next)
+        (self.reload)()
     }
 }

@@ -250,23 +250,45 @@ async fn the_button_swaps_the_plugin_in_the_configuration() {
         fs::read_to_string(demo.config()).unwrap()
     };
     assert!(text().contains("router.plugin = \"host-suffix\""));
-    for (origin, status) in [
-        (None, StatusCode::FORBIDDEN),
-        (Some("https://example.com"), StatusCode::FORBIDDEN),
-        (Some("http://www.localhost:8080"), StatusCode::OK),
+    let page = "http://www.localhost:8080";
+    for (origin, plugin, status) in [
+        (None, "header-match", StatusCode::FORBIDDEN),
+        (
+            Some("https://example.com"),
+            "header-match",
+            StatusCode::FORBIDDEN,
+        ),
+        (
+            Some("http://localhost:3000"),
+            "header-match",
+            StatusCode::FORBIDDEN,
+        ),
+        (
+            Some("https://www.localhost:8080"),
+            "header-match",
+            StatusCode::FORBIDDEN,
+        ),
+        (Some(page), "canary", StatusCode::NOT_FOUND),
     ] {
-        let response = request(demo.servers.page, Method::POST, "/swap", origin).await;
-        assert_eq!(response.status(), status, "{origin:?}");
-        let plugin = match status {
-            StatusCode::OK => "router.plugin = \"header-match\"",
-            _ => "router.plugin = \"host-suffix\"",
-        };
-        assert!(text().contains(plugin), "{origin:?}");
+        let path = format!("/swap/{plugin}");
+        let response = request(demo.servers.page, Method::POST, &path, origin).await;
+        assert_eq!(response.status(), status, "{origin:?} {plugin}");
+        assert!(text().contains("router.plugin = \"host-suffix\""));
     }
-    let origin = Some("http://www.localhost:8080");
-    let response = request(demo.servers.page, Method::POST, "/swap", origin).await;
-    assert_eq!(response.body(), "host-suffix");
-    let looked = request(demo.servers.page, Method::GET, "/swap", origin).await;
+    // Two pages can ask for the same plugin.
+    for plugin in ["header-match", "header-match", "host-suffix"] {
+        let path = format!("/swap/{plugin}");
+        let response = request(demo.servers.page, Method::POST, &path, Some(page)).await;
+        assert_eq!(response.status(), StatusCode::ACCEPTED);
+        assert!(text().contains(&format!("router.plugin = \"{plugin}\"")));
+    }
+    let looked = request(
+        demo.servers.page,
+        Method::GET,
+        "/swap/header-match",
+        Some(page),
+    )
+    .await;
     assert_eq!(looked.status(), StatusCode::OK);
     assert!(text().contains("router.plugin = \"host-suffix\""));
 }

@@ -5,7 +5,8 @@ use crate::paths::Paths;
 use crate::setup::succeed;
 
 /// Tests that `--quick` leaves out, in nextest's filter language.
-const NOT_QUICK: &str = "not (test(/^languages::/) | test(/^scenario::/))";
+const NOT_QUICK: &str =
+    "not (test(/^languages::/) | test(/^scenario::/) | test(/^demo::a_visitor/))";
 
 /// The scope of a run.
 #[derive(Clone, Copy, PartialEq, Eq)]
