@@ -45,7 +45,10 @@ fn broken(
     let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
     let target = match path {
         "" => file.to_owned(),
-        path => normal(&file.parent()?.join(path))?,
+        path => match normal(&file.with_file_name(path)) {
+            Some(target) => target,
+            None => return Some("it leads out of the repository"),
+        },
     };
     if !root.join(&target).exists() {
         return Some("there is no such file");
@@ -92,39 +95,42 @@ fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// Returns the targets of all inline links and pictures, with their lines.
+/// Returns the targets of all inline links and pictures, with the lines on which their paragraphs
+/// start.
 fn links(text: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
-    let mut open = String::new();
+    let mut paragraph = String::new();
     let mut start = 0;
-    for (number, line) in prose(text) {
-        // The text of a link can span several lines; its target cannot.
-        open.push_str(line);
-        open.push(' ');
-        if start == 0 {
+    for (number, line) in prose(text).chain([(0, "")]) {
+        // Rows of tables, list items and headings are paragraphs of their own.
+        let trimmed = line.trim_start();
+        if trimmed.is_empty() || trimmed.starts_with(['|', '-', '#']) {
+            collect(&paragraph, start, &mut found);
+            paragraph.clear();
+        }
+        if trimmed.is_empty() {
+            continue;
+        }
+        if paragraph.is_empty() {
             start = number;
         }
-        let outside: String = open
-            .split('`')
-            .enumerate()
-            .map(|(at, part)| if at % 2 == 1 { "code" } else { part })
-            .collect();
-        if line.is_empty()
-            || !outside
-                .matches('[')
-                .count()
-                .gt(&outside.matches(']').count())
-        {
-            for rest in outside.split("](").skip(1) {
-                if let Some((target, _)) = rest.split_once(')') {
-                    found.push((start, target.trim().to_owned()));
-                }
-            }
-            open.clear();
-            start = 0;
-        }
+        paragraph.push_str(line);
+        paragraph.push(' ');
     }
     found
+}
+
+/// Adds the targets of the links in a paragraph.
+fn collect(paragraph: &str, line: usize, found: &mut Vec<(usize, String)>) {
+    let parts = paragraph.split('`').enumerate();
+    let outside: String = parts
+        .map(|(at, part)| if at % 2 == 1 { "code" } else { part })
+        .collect();
+    for rest in outside.split("](").skip(1) {
+        if let Some((target, _)) = rest.split_once(')') {
+            found.push((line, target.trim().to_owned()));
+        }
+    }
 }
 
 /// Returns the anchors of all headings, as mdBook and code hosts make them.
@@ -164,7 +170,8 @@ mod tests {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let good = "# A `title`, here\n\n[x](b.md#two) [y](#a-title-here) [z](https://example.com) \
                     `[code](nowhere)` [a](../Cargo.toml)\n";
-        let bad = "## Two\n\n[a](c.md), [a\nlong text](a.md#b)\n```\n[no](x.md)\n```\n";
+        let bad = "## Two\n\n[a](c.md), `a\nspan` [a\nlong text](a.md#b)\n```\n[no](x.md)\n```\n\n\
+                   [out](../../x.md)\n";
         let documents = [
             (Path::new("src/main.rs"), good),
             (Path::new("src/terminal.rs"), bad),
@@ -183,6 +190,7 @@ mod tests {
             [
                 "src/terminal.rs:3: c.md: there is no such file",
                 "src/terminal.rs:3: main.rs#b: there is no such heading",
+                "src/terminal.rs:10: ../../x.md: it leads out of the repository",
             ]
         );
     }

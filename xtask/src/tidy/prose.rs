@@ -67,12 +67,15 @@ pub(super) fn check_comments(file: &Path, text: &str, complaints: &mut Vec<Strin
 fn comments(file: &Path, text: &str) -> Vec<Sentence> {
     match file.extension().and_then(|it| it.to_str()) {
         Some("py" | "toml") => sentences::of_comments(text, &["#"]),
-        _ => sentences::of_comments(text, &["//!", "///", "//"]),
+        Some("rs" | "wit" | "go" | "zig") => sentences::of_comments(text, &["//!", "///", "//"]),
+        // Lines of block comments, too.
+        _ => sentences::of_comments(text, &["//", "/**", "/*", "*/", "*"]),
     }
 }
 
 fn check_patterns(file: &Path, sentence: &Sentence, complaints: &mut Vec<String>) {
     let text = sentences::plain(&sentence.text);
+    let text = text.trim_start_matches(['*', '_', '(', '>', ' ']);
     let opening = HEADLESS.iter().find(|opening| text.starts_with(**opening));
     if let Some(opening) = opening
         && !text.ends_with('?')

@@ -101,15 +101,17 @@ fn split(paragraph: &mut Sentence, found: &mut Vec<Sentence>) {
         if is_code || !matches!(c, '.' | '!' | '?') {
             continue;
         }
-        let rest = &text[at + 1..];
+        // The stop can be inside of emphasis, parentheses or quotes.
+        let rest = text[at + 1..].trim_start_matches(['*', '_', ')', '"']);
         let next = rest.strip_prefix(' ').and_then(|rest| rest.chars().next());
         let starts_sentence = next.is_some_and(|c| c.is_uppercase() || "`\"([*".contains(c));
         let is_abbreviation = ["e.g", "i.e", "vs"]
             .iter()
             .any(|it| text[start..at].ends_with(it));
         if starts_sentence && !is_abbreviation {
-            push(&text[start..=at], line, found);
-            start = at + 1;
+            let end = text.len() - rest.len();
+            push(&text[start..end], line, found);
+            start = end;
         }
     }
     push(&text[start..], line, found);
