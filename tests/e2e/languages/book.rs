@@ -42,10 +42,15 @@ fn play(page: &str) -> anyhow::Result<()> {
         script.push_str(&block.script);
         script.extend(["\necho '", MARK, "'\n"]);
     }
+    // By way of a name, since a free port can contain the digits of another port of the book.
     let free = |text: String| {
+        let named = PORTS.iter().fold(text, |text, port| {
+            text.replace(port, &format!("<port {port}>"))
+        });
         let pairs = PORTS.iter().zip(&ports);
-        pairs.fold(text, |text, (port, reserved)| {
-            text.replace(port, &reserved.address().port().to_string())
+        pairs.fold(named, |text, (port, reserved)| {
+            let free = reserved.address().port().to_string();
+            text.replace(&format!("<port {port}>"), &free)
         })
     };
     let script = free(script);
@@ -61,7 +66,14 @@ fn play(page: &str) -> anyhow::Result<()> {
     let all = format!("{stdout}\n{}", String::from_utf8_lossy(&output.stderr));
     place::tell(&all);
     ensure!(output.status.success(), "{page}: {}\n{all}", output.status);
-    for (block, printed) in blocks.iter().zip(stdout.split(MARK)) {
+    let printed: Vec<_> = stdout.split(MARK).collect();
+    ensure!(
+        printed.len() == blocks.len() + 1,
+        "{page}: {} of {} blocks were run to their end\n{all}",
+        printed.len() - 1,
+        blocks.len()
+    );
+    for (block, printed) in blocks.iter().zip(printed) {
         let mut lines = printed.lines();
         for expected in block.expected.iter().cloned().map(free) {
             let found = lines.any(|line| contains(line, &expected));
