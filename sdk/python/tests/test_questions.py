@@ -287,9 +287,9 @@ class Mistakes(unittest.TestCase):
 
     def test_a_definition_that_makes_no_sense_is_shown_at_its_key(self) -> None:
         for define, expected in [
-            (lambda: questions.exact("hots", {}, key="rules"), 'rules: "hots" is no part'),
-            (lambda: questions.value("header:", key="a"), 'a: "header:" is no part'),
-            (lambda: questions.value("body-json:model"), '"body-json:model" is no part'),
+            (lambda: questions.exact("hots", {}, key="rules"), 'rules: "hots" is not a part'),
+            (lambda: questions.value("header:", key="a"), 'a: "header:" is not a part'),
+            (lambda: questions.value("body-json:model"), '"body-json:model" is not a part'),
             (
                 lambda: questions.network("host", {"a": 1}, key="a"),
                 'a: entry 1, "a", is not a network (CIDR)',
@@ -323,7 +323,7 @@ class Mistakes(unittest.TestCase):
         for refusal, expected in [
             (self.refused(lambda: define({"::/0": 1, "a": 1})), 'nets[1].net: entry 2, "a", is not'),
             (self.refused(lambda: define([("::/0", 1)] * 2)), "nets[1].net: entry 2 repeats"),
-            (self.refused(lambda: define({"a": 1}, "hots")), 'nets: "hots" is no part'),
+            (self.refused(lambda: define({"a": 1}, "hots")), 'nets: "hots" is not a part'),
         ]:
             self.assertTrue(refusal and refusal.startswith(expected), (refusal, expected))
 
