@@ -1,5 +1,5 @@
-//! The how-to's routing in the configurations of Pointsman and `HAProxy`. All tests that compare
-//! the two use it.
+//! The routing of the how-to (see `scenario`) in the configurations of Pointsman and `HAProxy`. All
+//! tests that compare the two use it.
 
 use std::net::SocketAddr;
 

@@ -1,6 +1,7 @@
-//! The how-to with real parts: Apache serves a page, Node's socket.io sends pushes, and Chromium is
-//! the client. The proxy between them is first Pointsman, then `HAProxy` with the configuration
-//! that Pointsman replaces.
+//! The setup that the migration guide from HAProxy starts with (`docs/start/from-haproxy.md`), here
+//! called the how-to, with real programs: Apache serves a page, Node's socket.io sends pushes, and
+//! Chromium is the client. The proxy between them is first Pointsman, then `HAProxy` with the
+//! configuration that Pointsman replaces.
 
 use std::ffi::OsStr;
 use std::fs;

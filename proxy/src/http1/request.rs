@@ -90,8 +90,8 @@ pub struct Parsed {
 
 /// Parses and checks the head at the start of `buffer`.
 ///
-/// The head's forwarded lines are then those for the next hop. Hop-by-hop fields and those that
-/// `Connection` names are not forwarded, except `TE: trailers` and an upgrade that is passed on.
+/// Also marks which lines of the head are forwarded to the next hop. Hop-by-hop fields and those
+/// that `Connection` names are not, except `TE: trailers` and an upgrade that is passed on.
 ///
 /// After [`Progress::Complete`], `head` contains the request. After an error, it contains as much
 /// as was understood, for the log: all of a complete head, or nothing. Allocates nothing if `head`

@@ -94,7 +94,7 @@ pub(super) fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
 }
 
 impl Survey {
-    /// Returns the result that [`resolve`] had during the survey, without another query.
+    /// Returns what [`resolve`] returned during the survey, without another query.
     ///
     /// # Errors
     /// If the surveyed configuration does not contain the name.

@@ -23,7 +23,7 @@ pub enum Answer<'a> {
 }
 
 impl Answer<'_> {
-    /// Returns the number, if the answer is one.
+    /// Returns the answer's number; None if the answer is not a number.
     pub fn number(&self) -> Option<u32> {
         match self {
             Answer::Number(number) => Some(*number),
@@ -31,7 +31,7 @@ impl Answer<'_> {
         }
     }
 
-    /// Returns the value, if the answer is one.
+    /// Returns the answer's value; None if the answer is not a value.
     pub fn value(&self) -> Option<&[u8]> {
         match self {
             Answer::Value(value) => Some(value),

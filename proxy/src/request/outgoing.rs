@@ -105,7 +105,7 @@ impl Outgoing {
                 Via::Omit
             },
             expect: match (request.expectation, expectation) {
-                // Part of the body has already arrived, so the client waits for no 100.
+                // Part of the body has already arrived, so the client is not waiting for a 100.
                 (Expectation::Continue, Expectation::None) => Expect::Drop,
                 _ => Expect::Forward,
             },

@@ -154,7 +154,7 @@ pub(super) enum RetryKind {
     /// Not again: a server may have processed part of the request, and processing it twice may do
     /// harm.
     Never,
-    /// Over a new connection, but only after the first attempt: processing the request twice does
+    /// Over a new connection, if only one attempt has been made: processing the request twice does
     /// no harm.
     Once,
     /// Over a new connection: no part of the request was sent.

@@ -261,8 +261,8 @@ impl Health {
         let now = self.age();
         let last = self.ejected_until.load(Ordering::Relaxed);
         let ejections = self.ejections.load(Ordering::Relaxed);
-        // If the endpoint has served for longer than its last ejection, the count starts again at
-        // 1.
+        // If the endpoint has served for longer than its last ejection lasted, the count of
+        // consecutive ejections restarts at 1.
         let served = Duration::from_millis(now.saturating_sub(last));
         let ejections = if served > duration(ejections, outlier) {
             1

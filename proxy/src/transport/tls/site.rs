@@ -17,7 +17,8 @@ pub enum ClientPolicy {
     /// No certificate is requested.
     #[default]
     None,
-    /// A client can connect without a certificate; one that cannot be verified ends the handshake.
+    /// A client need not present a certificate. The handshake fails if it presents one that cannot
+    /// be verified.
     Optional(ClientAuthority),
     /// A client without a certificate is rejected.
     Required(ClientAuthority),

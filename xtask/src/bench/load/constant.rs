@@ -127,8 +127,8 @@ async fn queue_up(
 ) -> anyhow::Result<()> {
     let mut timer = Timer::new()?;
     let interval = Duration::from_secs_f64(1.0 / rate);
-    // Due times are multiples of the interval. If the interval were added up, its rounding error
-    // would grow with the number of requests.
+    // Due times are multiples of the interval. If the interval were added to the previous due time,
+    // its rounding error would grow with the number of requests.
     let due = |number: u32| start + interval.mul_f64(f64::from(number));
     let mut number = 0;
     while due(number) < start + duration {
