@@ -16,10 +16,10 @@ class Plugin(Protocol):
     @abstractmethod
     def configure(self, config: str) -> plugin.Cacheability:
         """
-        Called once per instance, before any request. `config` is the plugin's own table
-        in the proxy's configuration, as JSON (RFC 8259). An error keeps the plugin out of
-        service, and the version before it in service; one that begins with the path of a
-        key, as in `rules[0].backend: ...`, is shown at that key's place.
+        Called once per instance, before any request. `config` is the plugin's table in the proxy's
+        configuration, as JSON (RFC 8259). If it returns an error, the plugin is not put into service,
+        and its previous version stays in service. An error that begins with the path of a key, as in
+        `rules[0].backend: ...`, is shown at that key.
         
         Raises: `componentize_py_types.Err(wit_world.imports.str)`
         """
@@ -28,8 +28,8 @@ class Plugin(Protocol):
     @abstractmethod
     def route(self, request: request.RequestHead) -> plugin.Decision:
         """
-        Called once for each request that no cached decision covers. An error counts as a
-        fault of the plugin, like a trap or an overrun deadline.
+        Called once for each request that no cached decision covers. An error counts as a fault of the
+        plugin, like a trap or an exceeded deadline.
         
         Raises: `componentize_py_types.Err(wit_world.imports.str)`
         """

@@ -3,26 +3,27 @@
 """
 Questions about a request that the proxy answers by itself.
 
-A plugin defines them in `configure`, where they are numbered from 0, and asks them
-in `route` by number. The proxy checks that every instance defines the same questions
-in the same order. A definition outside `configure`, `ask` on a value question,
-`ask-value` on another and a number that was not defined trap.
+A plugin defines them in `configure`, where they are numbered from 0, and asks them in `route`
+by number. The proxy checks that every instance defines the same questions in the same order.
+Each of these traps: a definition outside `configure`, `ask` on a value question, `ask-value` on
+another question, and a number that was not defined.
 
-The proxy answers each question once per request, natively, whether the decision
-comes from the cache or from the plugin, and keeps decisions under the answers: one
-decision serves every request with the same answers. Tables are read as of the
-request's first question; only `define-usable` is answered anew at each attempt.
+A question has one answer for a request, whether the decision comes from the cache or from the
+plugin. The proxy answers natively and uses the answers as the key of its decision cache, so one
+cached decision serves every request with the same answers. All lookups of a request see the
+tables as they were at its first question. Only `define-usable` is answered again at each
+attempt.
 
-`over` names the part of the request that a question is about: `method`, `scheme`,
-`authority`, `host`, `path`, `path-with-query`, `query:NAME`, `header:NAME` (each
-line), `values:NAME` (each member of a comma-separated list, quotes respected),
-`cookie:NAME`, `client-address`, `server-name`, or `body-json:POINTER` (RFC 6901; a
-string, number or boolean of a body that is complete and has no content coding; a
-member that occurs twice on the way has no answer).
+`over` names the part of the request that a question is about: `method`, `scheme`, `authority`,
+`host`, `path`, `path-with-query`, `query:NAME`, `header:NAME` (each line), `values:NAME` (each
+member of a comma-separated list, quotes respected), `cookie:NAME`, `client-address`,
+`server-name`, or `body-json:POINTER` (RFC 6901). `body-json` is a string, number or boolean of
+a body that is complete and has no content coding. If a member on the pointer's path occurs
+twice, there is no answer.
 
-Of several lines or members a match takes the best of all, `define-exact` the first
-that matches, a share or a look-up the first. Case means ASCII case. The error of a
-definition is text for the operator.
+If the part has several lines or members, a matcher uses the best match of all of them, and
+`define-exact` the first that matches. A share or a lookup uses the first line or member. Case
+means ASCII case. The error of a definition is a message for the operator.
 """
 from typing import TypeVar, Generic, Union, Optional, Protocol, Tuple, List, Any, Self, Callable
 from types import TracebackType
@@ -37,93 +38,102 @@ from componentize_py_types import Result, Ok, Err, Some
 
 def define_exact(over: str, ignore_case: bool, entries: List[Tuple[str, int]]) -> int:
     """
-    Which entry matches the part: answered with the number given beside it, by choice
-    from 1, since 0 is false in many languages. Equal entries are errors.
+    Defines a matcher for the entry that equals the whole part. If the part has several lines or
+    members, the first that equals an entry wins.
     
-    The whole part.
+    The answer of a matcher is the number given with the matching entry. Prefer numbers from 1,
+    since 0 is false in many languages. Equal entries are errors.
     
     Raises: `componentize_py_types.Err(wit_world.imports.str)`
     """
     raise NotImplementedError
 def define_prefix(over: str, ignore_case: bool, entries: List[Tuple[str, int]]) -> int:
     """
-    The longest entry that the part begins with.
+    Defines a matcher for the longest entry that is a prefix of the part.
     
     Raises: `componentize_py_types.Err(wit_world.imports.str)`
     """
     raise NotImplementedError
 def define_path_prefix(over: str, ignore_case: bool, entries: List[Tuple[str, int]]) -> int:
     """
-    As `define-prefix`, ending at a `/` or at the end; a `/` at an entry's end is
-    ignored.
+    Defines a matcher for the longest entry that is a prefix of the part in whole segments: `/api`
+    matches `/api` and `/api/x`, but not `/apiary`. A `/` at the end of an entry is ignored.
     
     Raises: `componentize_py_types.Err(wit_world.imports.str)`
     """
     raise NotImplementedError
 def define_suffix(over: str, ignore_case: bool, entries: List[Tuple[str, int]]) -> int:
     """
-    The longest entry that the part ends with.
+    Defines a matcher for the longest entry that is a suffix of the part.
     
     Raises: `componentize_py_types.Err(wit_world.imports.str)`
     """
     raise NotImplementedError
 def define_first_suffix(over: str, ignore_case: bool, entries: List[Tuple[str, int]]) -> int:
     """
-    The first entry, in the order given, that the part ends with.
+    Defines a matcher for the first entry, in the order given, that is a suffix of the part.
     
     Raises: `componentize_py_types.Err(wit_world.imports.str)`
     """
     raise NotImplementedError
 def define_domain(over: str, entries: List[Tuple[str, int]]) -> int:
     """
-    The longest entry that the part, a host name, equals or is a subdomain of.
+    Defines a matcher for the longest entry that the part, a host name, equals or is a subdomain
+    of.
     
     Raises: `componentize_py_types.Err(wit_world.imports.str)`
     """
     raise NotImplementedError
 def define_network(over: str, entries: List[Tuple[str, int]]) -> int:
     """
-    The smallest network (CIDR) that contains the part, an address.
+    Defines a matcher for the smallest network (CIDR) that contains the part, an address.
     
     Raises: `componentize_py_types.Err(wit_world.imports.str)`
     """
     raise NotImplementedError
 def define_regex(over: str, entries: List[Tuple[str, int]]) -> int:
     """
-    The first regular expression, in the order given, that matches: on bytes,
-    unanchored.
+    Defines a matcher for the first regular expression, in the order given, that matches anywhere
+    in the part. Expressions match bytes and have the syntax of Rust's crate `regex`.
     
     Raises: `componentize_py_types.Err(wit_world.imports.str)`
     """
     raise NotImplementedError
 def define_share(over: str, salt: str, per_million: int) -> int:
     """
-    Whether the request is in a share of `per-million`: answered with 1, or none. Equal
-    parts and salts are always in the same share; a larger share contains a smaller
-    one. A part that is absent or empty is in no share. `over` may also be `random`: a
-    number drawn once per request, so that equal salts agree.
+    Defines the question of whether the request is in a share of `per-million` requests out of
+    1,000,000. The answer is 1, or none.
+    
+    The answer depends only on the part and the salt. A request in a share is also in every larger
+    share with the same salt. A request in which the part is absent or empty is in no share.
+    `over` can also be `random`: a number drawn once per request, so shares with the same salt and
+    size give the same answer.
     
     Raises: `componentize_py_types.Err(wit_world.imports.str)`
     """
     raise NotImplementedError
 def define_look_up(table: str, over: str) -> int:
     """
-    The value in the operator's table under the part as key: answered by `ask-value`.
+    Defines a lookup of the part in the operator's table `table`. The answer is the table's value
+    for the part. `ask-value` returns it.
     
     Raises: `componentize_py_types.Err(wit_world.imports.str)`
     """
     raise NotImplementedError
 def define_value(over: str) -> int:
     """
-    The part itself: answered by `ask-value`. Used through a `-by` function it is no
-    part of the decision's key.
+    Defines a question whose answer is the part itself.
+    
+    If only `set-header-by`, `set-affinity-by` or `tag-by` use the answer, it is not part of the
+    key under which the decision is cached.
     
     Raises: `componentize_py_types.Err(wit_world.imports.str)`
     """
     raise NotImplementedError
 def define_usable(backend: str) -> int:
     """
-    Whether a backend has a usable server: answered with 1, or none.
+    Defines the question of whether a backend has a usable server. The answer is 1, or none. The
+    question is answered again at each attempt.
     
     Raises: `componentize_py_types.Err(wit_world.imports.str)`
     """

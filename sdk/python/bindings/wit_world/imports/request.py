@@ -15,243 +15,276 @@ from componentize_py_types import Result, Ok, Err, Some
 
 class RequestHead:
     """
-    A request head, read lazily: only what the plugin asks for crosses into the
-    sandbox. It can be used until `route` returns; a call after that traps.
+    A request head, read lazily: only the parts that the plugin reads cross into the sandbox. It
+    can be used until `route` returns; a later call traps.
     
-    Every read becomes part of the key under which the decision is cached. Read only
-    what you need. Where a yes, a no or a number is enough, ask a question instead.
+    Every read becomes part of the key under which the decision is cached. Read only what you
+    need. If yes, no or one of a few values is enough, ask a question instead.
     
-    Edits and options take effect only if `route` returns a backend, a server, the
-    default backend or `next`. Response edits also apply to a response that this or a
-    later plugin makes. Reads show the request as admitted, without edits: fields that
-    `Connection` names are gone, and `X-Forwarded-*` is as the server will get it.
+    Edits and options take effect only if `route` returns a backend, a server, the default backend
+    or `next`. Response edits and tags also apply to a response that this or a later plugin makes.
+    Reads show the request as the proxy admitted it, without edits: the fields that `Connection`
+    names are removed, and `X-Forwarded-*` is as the server will receive it.
     
-    In a frontend with `mode = "tcp"` there is no HTTP: `host` is the server name of
-    the TLS ClientHello, `method`, `path` and `authority` are empty, `version` is none,
-    edits fail, and `respond` is a fault.
+    In a frontend with `mode = "tcp"` there is no HTTP: `host` is the server name of the TLS
+    ClientHello, `method`, `path` and `authority` are empty, `version` is none, edits fail, and
+    `respond` closes the connection.
     """
     
     def method(self) -> str:
         """
-        As sent, for example `GET` (RFC 9110, section 9).
+        Returns the method as sent, for example `GET` (RFC 9110, section 9). Empty without HTTP
+        (`mode = "tcp"`).
         """
         raise NotImplementedError
     def scheme(self) -> str:
         """
-        `http` or `https`; a trusted proxy's `X-Forwarded-Proto` counts.
+        Returns the scheme: `http` or `https`. If a trusted proxy sends `X-Forwarded-Proto`, its
+        value is used.
         """
         raise NotImplementedError
     def version(self) -> Optional[str]:
         """
-        `1.0`, `1.1`, `2` or `3`.
+        Returns the HTTP version: `1.0`, `1.1`, `2` or `3`. None without HTTP (`mode = "tcp"`).
         """
         raise NotImplementedError
     def authority(self) -> bytes:
         """
-        Host as sent. From an absolute target or `:authority` it is without the scheme's
-        default port. `header("host")` gives the same.
+        Returns the authority as sent: the host, with the port if there is one. The scheme's default
+        port is left out if the authority comes from an absolute target or from `:authority`. Empty
+        without HTTP, or if the client sent no authority (HTTP/1.0). `header("host")` returns the
+        same.
         """
         raise NotImplementedError
     def host(self) -> str:
         """
-        The host of `authority`: lower case, without port and trailing dot.
+        Returns the host of `authority`, in lower case, without port or trailing dot. Without HTTP
+        (`mode = "tcp"`), returns the server name of the TLS `ClientHello`.
         """
         raise NotImplementedError
     def path_with_query(self) -> str:
         """
-        Origin form, for example `/a?b=c` (RFC 9112, section 3.2.1); `*` for `OPTIONS *`.
+        Returns the target in origin form, for example `/a?b=c` (RFC 9112, section 3.2.1); `*` for
+        `OPTIONS *`. Nothing is decoded.
         """
         raise NotImplementedError
     def path(self) -> str:
         """
-        The path alone, as sent.
+        Returns the path as sent, without the query. Nothing is decoded.
         """
         raise NotImplementedError
     def query_parameter(self, name: str) -> Optional[bytes]:
         """
-        First value of a query parameter; `%XX` decoded once, `+` read as a blank.
+        Returns the first value of the query parameter `name`; none if there is no such parameter.
+        `%XX` is decoded once, and `+` is read as a space.
         """
         raise NotImplementedError
     def header(self, name: str) -> List[bytes]:
         """
-        Every value of the field `name`, one per field line, in the order received.
-        `name` matches in any case.
+        Returns the value of every line of the field `name`, in the order received. The name is
+        case-insensitive.
         """
         raise NotImplementedError
     def headers(self) -> List[Tuple[str, bytes]]:
         """
-        Every field line in the order received, names as sent.
+        Returns every field line in the order received, with names as sent.
         """
         raise NotImplementedError
     def cookie(self, name: str) -> Optional[bytes]:
         """
-        Value of one cookie (RFC 6265, section 5.4).
+        Returns the value of the cookie `name`; none if there is no such cookie. The name is
+        case-sensitive (RFC 6265, section 5.4).
         """
         raise NotImplementedError
     def client_address(self) -> str:
         """
-        Address of the client: the peer, or the address given by PROXY protocol or by a
-        trusted proxy. Text form of RFC 5952; IPv4-mapped IPv6 as IPv4; no zone and no
-        port. Empty for a client on a Unix socket.
+        Returns the client's address: that of the peer, or the one given by the PROXY protocol or by
+        a trusted proxy. It is in the text form of RFC 5952, without zone or port; an IPv4-mapped
+        IPv6 address is given as IPv4. Empty for a client on a Unix socket.
         """
         raise NotImplementedError
     def client_port(self) -> int:
         """
-        Port of the peer; 0 for a Unix socket. Differs for each connection.
+        Returns the port of the peer, which differs for each connection. 0 for a client on a Unix
+        socket, or if a trusted proxy gives the client's address.
         """
         raise NotImplementedError
     def server_name(self) -> Optional[str]:
         """
-        Server name of the TLS session (SNI), in lower case.
+        Returns the server name of the TLS session (SNI), in lower case. None if the proxy does not
+        terminate TLS, or if the client sent no name.
         """
         raise NotImplementedError
     def alpn(self) -> Optional[str]:
         """
-        Protocol agreed by ALPN, for example `h2`.
+        Returns the protocol negotiated by ALPN, for example `h2`; none if no protocol was
+        negotiated.
         """
         raise NotImplementedError
     def client_certificate_subject(self) -> Optional[str]:
         """
-        Of the verified client certificate; none without TLS, or if the client presented
-        no certificate. Subject and issuer are distinguished names (RFC 4514).
+        Returns the subject of the verified client certificate, a distinguished name (RFC 4514), for
+        example `CN=example.com,O=Example`. None without TLS, or if the client presented no
+        certificate.
         """
         raise NotImplementedError
     def client_certificate_issuer(self) -> Optional[str]:
+        """
+        Returns the issuer of the verified client certificate, a distinguished name (RFC 4514). None
+        without a certificate.
+        """
         raise NotImplementedError
     def client_certificate_names(self) -> List[str]:
         """
-        DNS names and URIs of the certificate (SPIFFE, for example).
+        Returns the DNS names and URIs (SPIFFE IDs, for example) of the verified client certificate,
+        in the order of the certificate. Empty without a certificate.
         """
         raise NotImplementedError
     def client_certificate_serial(self) -> Optional[str]:
         """
-        In hex.
+        Returns the serial number of the verified client certificate, in hex. None without a
+        certificate.
         """
         raise NotImplementedError
     def client_certificate_sha256(self) -> Optional[str]:
         """
-        SHA-256 of the certificate, in hex.
+        Returns the SHA-256 of the verified client certificate, in hex. None without a certificate.
         """
         raise NotImplementedError
     def client_certificate_not_after(self) -> Optional[int]:
         """
-        Seconds since 1970.
+        Returns the time at which the verified client certificate expires, in seconds since 1970.
+        None without a certificate.
         """
         raise NotImplementedError
     def attempt(self) -> int:
         """
-        Number of choices for this request that failed before this call; 0 at first.
+        Returns how many decisions for this request have failed before this call; 0 on the first
+        call.
         """
         raise NotImplementedError
     def body_prefix(self) -> Optional[bytes]:
         """
-        The part of the body that had arrived when `route` was called; none unless the
-        frontend waits for it (`routing.body`). A decision that reads it is not cached.
+        Returns the part of the body that had arrived when `route` was called; none unless the
+        frontend waits for the body (`routing.body`). A decision that reads it is not cached.
         """
         raise NotImplementedError
     def body_is_complete(self) -> bool:
         """
-        Whether `body-prefix` is the whole body.
+        Reports whether `body-prefix` is the whole body.
         """
         raise NotImplementedError
     def ask(self, question: int) -> Optional[int]:
         """
-        Number of the entry or share that applies; none if nothing does.
+        Returns the answer to a question whose answer is a number: the number of the matching entry,
+        or 1 for a share or a usable backend. None if no entry matches, or if the answer is no.
         """
         raise NotImplementedError
     def ask_value(self, question: int) -> Optional[bytes]:
         """
-        Answer to a question whose answer is a value.
+        Returns the answer to a question whose answer is a value; none if there is no answer.
         """
         raise NotImplementedError
     def set_header(self, name: str, value: bytes) -> None:
         """
-        An edit fails, with the reason as text, if HTTP does not allow the name, value or
-        target, or if the field frames the message or the connection, which only the
-        proxy may set (`connection`, `content-length`, `transfer-encoding`, `upgrade` and
-        the like; `host` has `set-authority`).
+        Replaces every line of the field `name` with one line that has this value.
         
-        Replace every line of the field `name` by one with this value.
+        This and every other edit fails, with the reason as the error, if HTTP does not allow the
+        name, value or target, or if the edits of one request exceed 64 KiB in total. An edit also
+        fails if the field frames the message or controls the connection, since only the proxy may
+        set such fields: `connection`, `content-length`, `transfer-encoding`, `upgrade` and the
+        like. For `host`, use `set-authority`.
         
         Raises: `componentize_py_types.Err(wit_world.imports.str)`
         """
         raise NotImplementedError
     def set_header_by(self, name: str, question: int) -> None:
         """
-        The same with the answer to a value question; removes the field if there is none.
+        Like `set-header`, with the answer to the value question `question` as the value. Removes
+        the field if there is no answer, or if HTTP does not allow the answer as a field value.
         
         Raises: `componentize_py_types.Err(wit_world.imports.str)`
         """
         raise NotImplementedError
     def append_header(self, name: str, value: bytes) -> None:
         """
-        Add one line after those that are there.
+        Adds one line of the field `name`, after any existing lines.
         
         Raises: `componentize_py_types.Err(wit_world.imports.str)`
         """
         raise NotImplementedError
     def remove_header(self, name: str) -> None:
         """
-        Remove every line of the field `name`.
+        Removes every line of the field `name`.
         
         Raises: `componentize_py_types.Err(wit_world.imports.str)`
         """
         raise NotImplementedError
     def set_authority(self, value: bytes) -> None:
         """
-        Replace the Host (HTTP/2: `:authority`) that the server sees.
+        Replaces the Host (HTTP/2: `:authority`) that the server sees.
         
         Raises: `componentize_py_types.Err(wit_world.imports.str)`
         """
         raise NotImplementedError
     def set_path_with_query(self, value: str) -> None:
         """
-        Replace the target by another in origin form.
+        Replaces the target with another one in origin form, for example `/a?b=c`.
         
         Raises: `componentize_py_types.Err(wit_world.imports.str)`
         """
         raise NotImplementedError
     def replace_path_prefix(self, length: int, replacement: str) -> None:
         """
-        Replace the first `length` bytes of the path; the rest and the query stay. Done
-        per request, so one decision serves every path below a prefix.
+        Replaces the first `length` bytes of the path; the rest of the path and the query stay
+        unchanged.
+        
+        The proxy does this for each request, so one cached decision serves every path below a
+        prefix. The new path begins with `/`; the proxy adds the slash if it is missing.
         
         Raises: `componentize_py_types.Err(wit_world.imports.str)`
         """
         raise NotImplementedError
     def set_response_header(self, name: str, value: bytes) -> None:
         """
-        Edits of the final response's head, whoever makes it, the proxy's own errors
-        included; not of interim responses.
+        Replaces every line of the field `name` in the final response with one line that has this
+        value.
+        
+        Response edits apply to every final response, whether a server, a plugin or the proxy itself
+        makes it, but not to interim responses.
         
         Raises: `componentize_py_types.Err(wit_world.imports.str)`
         """
         raise NotImplementedError
     def append_response_header(self, name: str, value: bytes) -> None:
         """
+        Adds one line of the field `name` to the final response.
+        
         Raises: `componentize_py_types.Err(wit_world.imports.str)`
         """
         raise NotImplementedError
     def remove_response_header(self, name: str) -> None:
         """
+        Removes every line of the field `name` from the final response.
+        
         Raises: `componentize_py_types.Err(wit_world.imports.str)`
         """
         raise NotImplementedError
     def set_affinity(self, key: bytes) -> None:
         """
-        Requests with the same key go to the same server while it is usable. Of several
-        calls of one option the last counts.
+        Sends requests with the same key to the same server while that server is usable. Only the
+        first 4 KiB of the key count. If an option is set several times, the last call counts.
         """
         raise NotImplementedError
     def set_affinity_by(self, question: int) -> None:
         """
-        The same with the answer to a value question as the key.
+        Like `set-affinity`, with the answer to the value question `question` as the key.
         """
         raise NotImplementedError
     def set_queue_timeout(self, milliseconds: int) -> None:
         """
-        Override a timeout of the backend for this request, in milliseconds. 0 is valid
-        for the queue only.
+        Overrides a timeout of the backend for this request, in milliseconds. Only the queue timeout
+        can be 0, which means not to wait.
         """
         raise NotImplementedError
     def set_connect_timeout(self, milliseconds: int) -> None:
@@ -262,18 +295,19 @@ class RequestHead:
         raise NotImplementedError
     def set_tries(self, tries: int) -> None:
         """
-        How often the request may be sent in all, 1 to 16, where that is safe.
+        Sets how many times the request can be sent in total, 1 to 16. The request is sent again
+        only if that is safe.
         """
         raise NotImplementedError
     def tag(self, name: str, value: str) -> None:
         """
-        A name and a value for the access record and the trace; never a metric's label.
-        At most 16 tags of 256 bytes.
+        Adds a name and a value to the access log record and to the trace, but never to a metric's
+        labels. A request can have at most 16 tags. A value is truncated to 256 bytes.
         """
         raise NotImplementedError
     def tag_by(self, name: str, question: int) -> None:
         """
-        The same with the answer to a value question as the value.
+        Like `tag`, with the answer to the value question `question` as the value.
         """
         raise NotImplementedError
     def __enter__(self) -> Self:
