@@ -330,11 +330,6 @@ impl ResponseHead {
         self.version
     }
 
-    /// Sets the version.
-    pub fn set_version(&mut self, version: Version) {
-        self.version = version;
-    }
-
     /// Returns the field lines.
     #[inline]
     pub fn fields(&self) -> &Fields {
