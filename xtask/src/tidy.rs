@@ -93,9 +93,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         return Ok(());
     }
     let mut complaints = Vec::new();
+    let mut rust = Vec::new();
     for (file, text) in &sources {
         if file.extension().is_some_and(|it| it == "rs") {
             check(file, text, &mut complaints);
+            rust.push((file.clone(), text.clone()));
         }
         prose::check_comments(file, text, &mut complaints);
     }
@@ -111,11 +113,6 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             Err(reason) => complaints.push(format!("{}:{reason}", file.display())),
         }
     }
-    let rust: Vec<_> = sources
-        .iter()
-        .filter(|(file, _)| file.extension().is_some_and(|it| it == "rs"))
-        .cloned()
-        .collect();
     circles::check(&rust, &mut complaints);
     links::check(&root, &borrowed(&documents), &mut complaints);
     if complaints.is_empty() {
